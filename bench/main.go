@@ -1,0 +1,142 @@
+// Command bench measures a Conduit binary as a whole process, from outside:
+// how soon it accepts requests, what it costs when idle, how long a prompt
+// takes to the first event at a watcher, and what many watchers of many tasks
+// receive. It starts and stops the binary itself, on a data folder of its own.
+//
+//	go build -o /tmp/conduit ./cmd/conduit && (cd bench && go run . -binary /tmp/conduit)
+//
+// Every figure is the median of -runs runs; the counts of the crowd (events
+// out of order, ends missing) are sums over all runs and have to be zero.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+)
+
+func main() {
+	binary := flag.String("binary", "", "path of the conduit binary")
+	runs := flag.Int("runs", 5, "runs per figure")
+	tasks := flag.Int("tasks", 100, "tasks of the crowd")
+	conns := flag.Int("conns", 100, "connections of the crowd, each subscribed to every task")
+	asJSON := flag.Bool("json", false, "print the figures as JSON")
+	flag.Parse()
+	if *binary == "" {
+		fmt.Fprintln(os.Stderr, "bench: -binary is missing: go build -o /tmp/conduit ./cmd/conduit, then -binary /tmp/conduit")
+		os.Exit(2)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	defer cancel()
+
+	var f figures
+	for run := range *runs {
+		if err := f.measure(ctx, *binary, *tasks, *conns); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: run %d: %v\n", run+1, err)
+			os.Exit(1)
+		}
+		fmt.Fprintf(os.Stderr, "run %d of %d done\n", run+1, *runs)
+	}
+	f.print(*asJSON)
+	if f.outOfOrder > 0 || f.missingEnds > 0 || f.extraEnds > 0 {
+		os.Exit(1)
+	}
+}
+
+// figures collects one value per run.
+type figures struct {
+	startToRequest  []float64 // ms, from exec to the first request answered 200
+	idleRSS         []float64 // MiB, five seconds after start
+	postToEvent     []float64 // ms, from sending the POST to the first Progress at a subscribed client
+	postToRunning   []float64 // ms, the same to the first Progress that a renderer caused
+	crowdEvents     []float64 // events delivered to all watchers
+	crowdSeconds    []float64 // from the first POST to the last end at the last watcher
+	crowdPeakRSS    []float64 // MiB, the process's own high-water mark
+	outOfOrder      int
+	missingEnds     int
+	extraEnds       int
+	watchers, tasks int
+}
+
+func (f *figures) measure(ctx context.Context, binary string, tasks, conns int) error {
+	s, err := start(ctx, binary)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	f.startToRequest = append(f.startToRequest, ms(s.ready))
+	time.Sleep(5 * time.Second) // lets start-up work end: this is a measurement, not a test
+	rss, err := s.memory("VmRSS")
+	if err != nil {
+		return err
+	}
+	f.idleRSS = append(f.idleRSS, rss)
+
+	first, running, err := s.postToProgress(ctx)
+	if err != nil {
+		return fmt.Errorf("POST to Progress: %w", err)
+	}
+	f.postToEvent = append(f.postToEvent, ms(first))
+	f.postToRunning = append(f.postToRunning, ms(running))
+
+	c, err := s.crowd(ctx, tasks, conns)
+	if err != nil {
+		return fmt.Errorf("crowd: %w", err)
+	}
+	f.tasks, f.watchers = tasks, conns
+	f.crowdEvents = append(f.crowdEvents, float64(c.events))
+	f.crowdSeconds = append(f.crowdSeconds, c.took.Seconds())
+	f.outOfOrder += c.outOfOrder
+	f.missingEnds += c.missingEnds
+	f.extraEnds += c.extraEnds
+	peak, err := s.memory("VmHWM")
+	if err != nil {
+		return err
+	}
+	f.crowdPeakRSS = append(f.crowdPeakRSS, peak)
+	return nil
+}
+
+func (f *figures) print(asJSON bool) {
+	rows := []struct {
+		Name   string  `json:"name"`
+		Unit   string  `json:"unit"`
+		Min    float64 `json:"min"`
+		Median float64 `json:"median"`
+		Max    float64 `json:"max"`
+		values []float64
+	}{
+		{Name: "start to first accepted request", Unit: "ms", values: f.startToRequest},
+		{Name: "memory when idle", Unit: "MiB", values: f.idleRSS},
+		{Name: "POST to first Progress at a subscribed client", Unit: "ms", values: f.postToEvent},
+		{Name: "POST to first Progress of the renderer", Unit: "ms", values: f.postToRunning},
+		{Name: "crowd: events delivered", Unit: "", values: f.crowdEvents},
+		{Name: "crowd: first POST to last end", Unit: "s", values: f.crowdSeconds},
+		{Name: "crowd: memory at its highest", Unit: "MiB", values: f.crowdPeakRSS},
+	}
+	for i := range rows {
+		slices.Sort(rows[i].values)
+		n := len(rows[i].values)
+		rows[i].Min, rows[i].Median, rows[i].Max = rows[i].values[0], rows[i].values[n/2], rows[i].values[n-1]
+	}
+	if asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(map[string]any{
+			"go": runtime.Version(), "cpus": runtime.NumCPU(), "figures": rows, "tasks": f.tasks, "connections": f.watchers,
+			"out_of_order": f.outOfOrder, "missing_ends": f.missingEnds, "extra_ends": f.extraEnds,
+		})
+		return
+	}
+	fmt.Printf("%s, %d CPUs, %d runs, crowd of %d tasks and %d connections\n", runtime.Version(), runtime.NumCPU(), len(f.idleRSS), f.tasks, f.watchers)
+	fmt.Printf("%-48s %10s %10s %10s\n", "", "min", "median", "max")
+	for _, r := range rows {
+		fmt.Printf("%-48s %10.1f %10.1f %10.1f %s\n", r.Name, r.Min, r.Median, r.Max, r.Unit)
+	}
+	fmt.Printf("%-48s %10d\n%-48s %10d\n%-48s %10d\n", "crowd: events out of order", f.outOfOrder, "crowd: ends missing", f.missingEnds, "crowd: ends too many", f.extraEnds)
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
