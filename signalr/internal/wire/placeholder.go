@@ -19,8 +19,6 @@ func (JSONProtocol) DecodeValue(raw Raw, into any) error {
 	return nil
 }
 
-func (MessagePackProtocol) Append(dst []byte, _ *Message) []byte { return dst }
-func (MessagePackProtocol) Parse(_ []byte, _ *Message) error     { return errNotYet }
 func (MessagePackProtocol) AppendValue(dst []byte, _ any, _ Casing) ([]byte, error) {
 	return dst, errNotYet
 }
