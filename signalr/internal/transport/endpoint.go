@@ -2,8 +2,12 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -42,29 +46,253 @@ type EndpointOptions struct {
 	Logger *slog.Logger
 }
 
+func (o EndpointOptions) withDefaults() EndpointOptions {
+	if o.Accept == nil {
+		panic("transport: EndpointOptions.Accept is required")
+	}
+	if o.Transports == nil {
+		o.Transports = []Kind{WebSockets, ServerSentEvents, LongPolling}
+	}
+	if o.AllowStateful == nil {
+		o.AllowStateful = func(*http.Request) bool { return false }
+	}
+	if o.UserID == nil {
+		o.UserID = func(context.Context) string { return "" }
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.DisconnectTimeout, 15 * time.Second},
+		{&o.SendTimeout, 10 * time.Second},
+		{&o.PollTimeout, 90 * time.Second},
+		{&o.CloseTimeout, 5 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if o.MaxPending == 0 {
+		o.MaxPending = 10_000
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Errors that Application.Ended gets from a server's transport.
+var (
+	// ErrLost: the socket ended without a close handshake. (The reference
+	// counts that as a regular end.)
+	ErrLost = errors.New("transport: the connection was lost")
+	// ErrSendTimeout: the peer did not take a write within SendTimeout.
+	ErrSendTimeout = errors.New("transport: the peer does not read")
+	// ErrShutdown: the endpoint is closing down.
+	ErrShutdown = errors.New("transport: the server is shutting down")
+)
+
 // Endpoint serves one hub path P, P/ and what is below: an http.Handler. Mount
-// it at P and at P/.
+// it at P and at P/. Safe for concurrent use.
 type Endpoint struct {
 	opts EndpointOptions
+
+	// mu is a leaf: nothing else is locked while it is held.
+	mu       sync.Mutex
+	sessions map[string]*session   // by token
+	live     map[*session]struct{} // all that are not over
+	parked   map[*session]bool     // without a transport; true: never had one
+	pending  int                   // how many of these are true
+	sweeping bool                  // a sweep is scheduled
+	draining bool
+	empty    chan struct{} // closed when no session is left; nil before Shutdown
 }
 
 // NewEndpoint returns an endpoint without connections. It panics if Accept is
 // missing.
 func NewEndpoint(opts EndpointOptions) *Endpoint {
-	if opts.Accept == nil {
-		panic("transport: EndpointOptions.Accept is required")
+	return &Endpoint{
+		opts:     opts.withDefaults(),
+		sessions: make(map[string]*session),
+		live:     make(map[*session]struct{}),
+		parked:   make(map[*session]bool),
 	}
-	return &Endpoint{opts: opts}
 }
 
-// ServeHTTP serves negotiation, the transports, POST and DELETE.
+// ServeHTTP serves negotiation, the transports, POST and DELETE. It returns
+// from a WebSocket request when the socket is up.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.Error(w, "not built yet", http.StatusNotImplemented)
+	route := routeOf(r)
+	switch {
+	case route == routeNone:
+		w.WriteHeader(http.StatusNotFound)
+	case route == routeNegotiate && r.Method == http.MethodPost:
+		e.negotiate(w, r)
+	case route == routeHub && r.Method == http.MethodGet:
+		e.attach(w, r)
+	case route == routeHub && r.Method == http.MethodPost:
+		e.post(w, r)
+	case route == routeHub && r.Method == http.MethodDelete:
+		e.delete(w, r)
+	default:
+		refuse(w, http.StatusMethodNotAllowed, "")
+	}
 }
 
-// Drain refuses new connections from now on, with 503; those that exist go on.
-func (e *Endpoint) Drain() {}
+// refuse answers with a status and a text, as plain text.
+func refuse(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(status)
+	if text != "" {
+		_, _ = w.Write([]byte(text)) // a client that is gone needs no answer
+	}
+}
 
-// Shutdown drains, closes every session (Session.Close) and waits until all
-// have ended. When ctx ends first the rest is aborted and ctx's error returned.
-func (e *Endpoint) Shutdown(ctx context.Context) error { return nil }
+type route int
+
+const (
+	routeNone route = iota
+	routeHub
+	routeNegotiate
+)
+
+// routeOf tells which route a request is for, by the end of its path: without
+// case, with or without a slash at the end. What precedes is the business of
+// the mux; the pattern that it found (P or P/) shows paths that are below P and
+// no route.
+func routeOf(r *http.Request) route {
+	path := strings.TrimSuffix(strings.ToLower(r.URL.Path), "/")
+	base, known := hubPath(r.Pattern)
+	if known && strings.HasPrefix(path, base) {
+		switch path[len(base):] {
+		case "":
+			return routeHub
+		case "/negotiate":
+			return routeNegotiate
+		}
+		return routeNone
+	}
+	if strings.HasSuffix(path, "/negotiate") {
+		return routeNegotiate
+	}
+	if strings.Contains(path, "/negotiate/") {
+		return routeNone
+	}
+	return routeHub
+}
+
+// hubPath returns the path of a mux pattern in lower case, without the slash at
+// its end; known is false for patterns that do not give the whole path.
+func hubPath(pattern string) (path string, known bool) {
+	if i := strings.IndexByte(pattern, '/'); i >= 0 {
+		path = strings.TrimSuffix(strings.ToLower(pattern[i:]), "/")
+	}
+	return path, path != "" && !strings.ContainsAny(path, "{}")
+}
+
+// queryValue returns the value of a query parameter whose name is matched
+// without case; several values are joined by commas, as ASP.NET Core does.
+func queryValue(r *http.Request, name string) (value string, present bool) {
+	var all []string
+	for key, values := range r.URL.Query() {
+		if strings.EqualFold(key, name) {
+			all = append(all, values...)
+		}
+	}
+	return strings.Join(all, ","), all != nil
+}
+
+// find returns the session that a request names. It has answered if it returns
+// nil.
+func (e *Endpoint) find(w http.ResponseWriter, r *http.Request) *session {
+	token, _ := queryValue(r, "id")
+	if token == "" {
+		refuse(w, http.StatusBadRequest, "Connection ID required")
+		return nil
+	}
+	e.mu.Lock()
+	s := e.sessions[token]
+	e.mu.Unlock()
+	if s == nil {
+		if isWebSocket(r) {
+			w.Header()["Content-Type"] = nil // the one refusal without a type
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(noSuchConnection))
+			return nil
+		}
+		refuse(w, http.StatusNotFound, noSuchConnection)
+		return nil
+	}
+	if e.opts.UserID(r.Context()) != s.user {
+		refuse(w, http.StatusForbidden, "")
+		return nil
+	}
+	return s
+}
+
+const noSuchConnection = "No Connection with that ID"
+
+// attach serves GET: a transport for a connection, or the next poll.
+func (e *Endpoint) attach(w http.ResponseWriter, r *http.Request) {
+	kind := LongPolling
+	switch {
+	case wantsEvents(r):
+		kind = ServerSentEvents
+	case isWebSocket(r):
+		kind = WebSockets
+	default:
+		h := w.Header()
+		h.Set("Cache-Control", "no-cache, no-store")
+		h.Set("Pragma", "no-cache")
+		h.Set("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")
+	}
+	var s *session
+	if id, _ := queryValue(r, "id"); kind != WebSockets || id != "" {
+		if s = e.find(w, r); s == nil {
+			return
+		}
+	}
+	if !slices.Contains(e.opts.Transports, kind) {
+		refuse(w, http.StatusNotFound, kind.String()+" transport not supported by this end point type")
+		return
+	}
+	if s == nil { // without negotiation
+		if s = e.open(r, 0, false); s == nil {
+			e.busy(w)
+			return
+		}
+	}
+	switch kind {
+	case WebSockets:
+		s.serveWebSocket(w, r)
+	case ServerSentEvents:
+		s.serveEvents(w, r)
+	case LongPolling:
+		s.servePoll(w, r)
+	}
+}
+
+// wantsEvents reports whether the Accept header names text/event-stream,
+// without parameters, also among others.
+func wantsEvents(r *http.Request) bool {
+	return hasToken(r.Header["Accept"], "text/event-stream")
+}
+
+// hasToken reports whether a header field with a list as value holds token,
+// without case.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for item := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// busy refuses a new connection for now.
+func (e *Endpoint) busy(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "5")
+	refuse(w, http.StatusServiceUnavailable, "")
+}

@@ -161,7 +161,7 @@ func (p *pipeEnd) end(err error) {
 	}
 	p.mu.Unlock()
 	p.next.Lock() // a Next under way is the last
-	p.next.Unlock()
+	defer p.next.Unlock()
 	p.app.Ended(err)
 }
 
