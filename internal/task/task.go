@@ -95,7 +95,7 @@ type Task struct {
 	TotalFrames    int
 	QueuePosition  *int
 	Sequence       int64 // of the newest published event
-	Attempt        int   // 0 before the first start
+	Attempt        int   // from 1; rises whenever the work is begun anew or taken over
 	Outputs        []Output
 	Failure        *Failure
 	ProviderTaskID string
@@ -159,6 +159,8 @@ var (
 	ErrNotRetryable   = errors.New("task: only a failed, cancelled or timed out task can be tried again")
 	ErrTooMany        = errors.New("task: too many unfinished tasks of this key")
 	ErrKeyReused      = errors.New("task: the idempotency key was used with other fields")
-	ErrFenced         = errors.New("task: another worker has taken over")
+	ErrFenced         = errors.New("task: the work was taken away: it ended, or another worker has it")
+	ErrBusy           = errors.New("task: as many tasks of this key run as may")
 	ErrUnavailable    = errors.New("task: the database does not answer")
+	ErrFull           = errors.New("task: the database's disk is full")
 )
