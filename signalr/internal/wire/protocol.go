@@ -76,7 +76,8 @@ func (JSONProtocol) Binary() bool { return false }
 // except that names are read in any case.
 type MessagePackProtocol struct {
 	// TimeAsString writes a time.Time as an ISO 8601 string instead of a
-	// timestamp extension. Both are read always.
+	// timestamp extension, and reads both. By default a string is no time, as in
+	// the reference.
 	TimeAsString bool
 
 	// ExactNames binds the members of an object to fields of exactly that
