@@ -1,0 +1,387 @@
+package signalr
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+
+	"github.com/knnlabs/conduit/signalr/internal/wire"
+)
+
+// invocation is one call of a client. It is the context of its method.
+type invocation struct {
+	context.Context
+	cancel context.CancelFunc // nil: nobody can cancel it
+
+	conn           *Conn
+	id             string // "": no answer is wanted
+	target         string // for error sentences
+	method         *method
+	args           []wire.Raw // own memory
+	argsErr        error
+	stream         bool   // the client wants a stream
+	refusal        string // not empty: the answer is this error, nothing is called
+	uploads        []*upload
+	uploadsRefused string // like refusal, after other checks
+	away           int    // goroutines of the method that wait for the client; guarded by inbound.mu
+	slot           bool   // counts as one of the plain invocations under way
+}
+
+// invocationKey finds the invocation that a context belongs to.
+type invocationKey struct{}
+
+// Value implements context.Context.
+func (inv *invocation) Value(key any) any {
+	if key == (invocationKey{}) {
+		return inv
+	}
+	return inv.Context.Value(key)
+}
+
+// invoked takes in a call: streams and calls with uploads start at once, plain
+// ones when their turn has come. It blocks while too many wait.
+func (c *Conn) invoked(m *wire.Message) error {
+	inv := &invocation{Context: c.ctx, conn: c, id: m.InvocationID, target: m.Target,
+		argsErr: m.ArgumentsErr, stream: m.Type == wire.StreamInvocation}
+	inv.method = c.hub.lookup(m.Target)
+	if inv.method != nil {
+		inv.target = inv.method.name
+	}
+	inv.args = copyArguments(m.Arguments)
+	if inv.method == nil {
+		inv.refusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Method does not exist.", inv.target)
+		return c.queueInvocation(inv)
+	}
+	beside := inv.stream && inv.method.stream || !inv.stream && !inv.method.stream && inv.method.uploads > 0
+	if beside && len(m.StreamIDs) == inv.method.uploads {
+		return c.startBeside(inv, m.StreamIDs)
+	}
+	if len(m.StreamIDs) != inv.method.uploads {
+		inv.uploadsRefused = fmt.Sprintf("An unexpected error occurred invoking '%s' on the server. HubException: Client sent %d stream(s), Hub method expects %d.",
+			inv.target, len(m.StreamIDs), inv.method.uploads)
+	}
+	return c.queueInvocation(inv)
+}
+
+// copyArguments makes the arguments outlive the call of Receive.
+func copyArguments(args []wire.Raw) []wire.Raw {
+	if len(args) == 0 {
+		return nil
+	}
+	total := 0
+	for _, a := range args {
+		total += len(a)
+	}
+	own := make([]wire.Raw, len(args))
+	memory := make([]byte, 0, total)
+	for i, a := range args {
+		start := len(memory)
+		memory = append(memory, a...)
+		own[i] = memory[start:len(memory):len(memory)]
+	}
+	return own
+}
+
+// startBeside starts a stream, or a call with uploads.
+func (c *Conn) startBeside(inv *invocation, streamIDs []string) error {
+	in := &c.in
+	in.mu.Lock()
+	limit := c.hub.opts.Limits.Streams
+	switch {
+	case in.over:
+		in.mu.Unlock()
+		return errStop
+	case inv.id != "" && inv.stream && in.calls[inv.id] != nil:
+		inv.refusal = fmt.Sprintf("Invocation ID '%s' is already in use.", inv.id)
+	case limit > 0 && (in.streams >= limit || len(in.uploads)+len(streamIDs) > limit):
+		inv.refusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Too many streams on this connection.", inv.target)
+	default:
+		inv.refusal = c.addUploads(inv, streamIDs)
+	}
+	if inv.refusal != "" {
+		in.mu.Unlock()
+		return c.queueInvocation(inv)
+	}
+	in.streams++
+	c.makeCancellable(inv)
+	in.mu.Unlock()
+	c.hub.start(func() {
+		c.run(inv)
+		in.mu.Lock()
+		in.streams--
+		in.mu.Unlock()
+	})
+	return nil
+}
+
+// makeCancellable gives the invocation a context of its own that the client can
+// end. The caller holds in.mu.
+func (c *Conn) makeCancellable(inv *invocation) {
+	if inv.id == "" || c.in.calls[inv.id] != nil {
+		return
+	}
+	inv.Context, inv.cancel = context.WithCancel(c.ctx)
+	if c.in.calls == nil {
+		c.in.calls = make(map[string]*invocation)
+	}
+	c.in.calls[inv.id] = inv
+}
+
+// queueInvocation starts a plain invocation, or has it wait for its turn.
+func (c *Conn) queueInvocation(inv *invocation) error {
+	in := &c.in
+	limit := c.hub.opts.Limits.PendingInvocations
+	in.mu.Lock()
+	for limit > 0 && len(in.pending) >= limit && !in.over {
+		if in.space == nil {
+			in.space = make(chan struct{})
+		}
+		space := in.space
+		in.mu.Unlock()
+		select {
+		case <-space:
+		case <-in.done:
+		}
+		in.mu.Lock()
+	}
+	defer in.mu.Unlock()
+	if in.over {
+		return errStop
+	}
+	inv.slot = true
+	if inv.refusal == "" {
+		c.makeCancellable(inv)
+	}
+	if in.running >= c.hub.opts.MaximumParallelInvocationsPerClient {
+		in.pending = append(in.pending, inv)
+		return nil
+	}
+	in.running++
+	c.hub.start(func() { c.work(inv) })
+	return nil
+}
+
+// work runs a plain invocation and those that wait behind it.
+func (c *Conn) work(inv *invocation) {
+	for inv != nil {
+		c.run(inv)
+		inv = c.in.passOn()
+	}
+}
+
+// passOn gives a turn to who is next: one who gave it up before, or the
+// invocation that it returns for the caller to run, or nobody.
+func (in *inbound) passOn() *invocation {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.resume) > 0 {
+		close(in.resume[0])
+		in.resume = in.resume[1:]
+		return nil
+	}
+	if in.over {
+		in.pending = nil
+	}
+	if len(in.pending) == 0 {
+		in.pending = nil
+		in.running--
+		return nil
+	}
+	inv := in.pending[0]
+	in.pending[0] = nil
+	in.pending = in.pending[1:]
+	if in.space != nil {
+		close(in.space)
+		in.space = nil
+	}
+	return inv
+}
+
+// giveUpTurn lets another invocation of the connection run while this one waits
+// for the client; the returned function gets the turn back.
+func (inv *invocation) giveUpTurn() (takeBack func()) {
+	c, in := inv.conn, &inv.conn.in
+	in.mu.Lock()
+	inv.away++
+	leave := inv.slot && inv.away == 1
+	in.mu.Unlock()
+	if leave {
+		if next := in.passOn(); next != nil {
+			c.hub.start(func() { c.work(next) })
+		}
+	}
+	return func() {
+		in.mu.Lock()
+		inv.away--
+		if !inv.slot || inv.away > 0 {
+			in.mu.Unlock()
+			return
+		}
+		if in.running < c.hub.opts.MaximumParallelInvocationsPerClient {
+			in.running++
+			in.mu.Unlock()
+			return
+		}
+		turn := make(chan struct{})
+		in.resume = append(in.resume, turn)
+		in.mu.Unlock()
+		<-turn
+	}
+}
+
+// cancelled ends the context of a call; unknown ids mean nothing.
+func (c *Conn) cancelled(id string) {
+	c.in.mu.Lock()
+	inv := c.in.calls[id]
+	c.in.mu.Unlock()
+	if inv != nil {
+		inv.cancel()
+	}
+}
+
+// run calls the method and answers. It does not panic.
+func (c *Conn) run(inv *invocation) {
+	defer c.finish(inv)
+	if inv.refusal != "" {
+		c.answerError(inv, inv.refusal)
+		return
+	}
+	var result reflect.Value
+	err := c.protect(inv, func() (err error) {
+		result, err = c.call(inv)
+		return err
+	})
+	switch {
+	case err != nil:
+		c.answerError(inv, inv.failure(err))
+	case inv.method.stream:
+		c.stream(inv, result)
+	default:
+		c.answer(inv, result)
+	}
+}
+
+// finish forgets the invocation.
+func (c *Conn) finish(inv *invocation) {
+	if inv.cancel == nil && inv.uploads == nil {
+		return
+	}
+	c.in.mu.Lock()
+	if inv.cancel != nil {
+		delete(c.in.calls, inv.id)
+	}
+	for _, u := range inv.uploads {
+		c.in.abandon(u)
+	}
+	c.in.mu.Unlock()
+	if inv.cancel != nil {
+		inv.cancel()
+	}
+}
+
+// callFailed is an error of the method itself; others are of the call.
+type callFailed struct{ err error }
+
+func (e *callFailed) Error() string { return e.err.Error() }
+
+// wrongMode is a call of the wrong type, or with the wrong number of streams,
+// for the method; the text is all that the client gets.
+type wrongMode struct{ text string }
+
+func (e *wrongMode) Error() string { return e.text }
+
+// call binds the arguments and calls the method through the filters.
+func (c *Conn) call(inv *invocation) (reflect.Value, error) {
+	m := inv.method
+	values, err := m.bind(c.proto, inv)
+	if err != nil {
+		return reflect.Value{}, err
+	}
+	switch {
+	case m.stream && !inv.stream:
+		return reflect.Value{}, &wrongMode{fmt.Sprintf("The client attempted to invoke the streaming '%s' method with a non-streaming invocation.", inv.target)}
+	case !m.stream && inv.stream:
+		return reflect.Value{}, &wrongMode{fmt.Sprintf("The client attempted to invoke the non-streaming '%s' method with a streaming invocation.", inv.target)}
+	}
+	if inv.uploadsRefused != "" {
+		return reflect.Value{}, &wrongMode{inv.uploadsRefused}
+	}
+	upload := 0
+	for i, p := range m.params {
+		if p.kind == paramUpload {
+			values[i] = p.uploadSeq(inv.uploads[upload].seq(inv, p.item))
+			upload++
+		}
+	}
+	result, err := c.hub.filtered(inv, values)
+	if err != nil {
+		return result, &callFailed{err}
+	}
+	return result, nil
+}
+
+// failure is the sentence that a caller gets.
+func (inv *invocation) failure(err error) string {
+	detailed := inv.conn.hub.opts.EnableDetailedErrors
+	switch e := err.(type) {
+	case *wrongMode:
+		return e.text
+	case *callFailed:
+		return withDetail(fmt.Sprintf("An unexpected error occurred invoking '%s' on the server.", inv.target), e.err, detailed)
+	case *panicError:
+		return withDetail(fmt.Sprintf("An unexpected error occurred invoking '%s' on the server.", inv.target), err, detailed)
+	}
+	return withDetail(fmt.Sprintf("Failed to invoke '%s' due to an error on the server.", inv.target), err, detailed)
+}
+
+// protect runs user code for an invocation: a panic becomes an error, and what
+// went wrong is logged.
+func (c *Conn) protect(inv *invocation, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+		if err != nil {
+			c.hub.logFailure("invocation failed", c, inv.target, err)
+		}
+	}()
+	return f()
+}
+
+// answer sends the result; a method without one answers null, as in the
+// reference.
+func (c *Conn) answer(inv *invocation, result reflect.Value) {
+	if inv.id == "" {
+		return
+	}
+	m := wire.Message{Type: wire.Completion, InvocationID: inv.id, HasResult: true}
+	var value any
+	if result.IsValid() {
+		value = result.Interface()
+	}
+	raw, err := c.hub.encodeValue(c.protocol, nil, value)
+	if err != nil {
+		c.hub.logFailure("result cannot be encoded", c, inv.target, err)
+		c.answerError(inv, inv.failure(&callFailed{err}))
+		return
+	}
+	m.Result = raw
+	c.reply(&m)
+}
+
+// answerError sends an error.
+func (c *Conn) answerError(inv *invocation, text string) {
+	if inv.id == "" {
+		return
+	}
+	c.reply(&wire.Message{Type: wire.Completion, InvocationID: inv.id, HasError: true, Error: text})
+}
+
+// reply sends a message to the client as soon as its queue has room.
+func (c *Conn) reply(m *wire.Message) {
+	if c.hub.opts.EnableMessageTracing {
+		c.trace("message sent", m)
+	}
+	_ = c.queueWaiting(c.ctx, delivery{frame: c.proto.Append(nil, m)}) // who is gone needs no answer
+}

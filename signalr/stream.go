@@ -1,0 +1,207 @@
+package signalr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+
+	"github.com/knnlabs/conduit/signalr/internal/wire"
+)
+
+// stream sends the items of a sequence, as fast as the client takes them, and
+// the end.
+func (c *Conn) stream(inv *invocation, seq reflect.Value) {
+	if seq.IsNil() {
+		c.answerError(inv, fmt.Sprintf("The value returned by the streaming method '%s' is not a ChannelReader<> or IAsyncEnumerable<>.", inv.target))
+		return
+	}
+	err := c.protect(inv, func() error { return c.sendItems(inv, seq) })
+	if err == nil || inv.Err() != nil { // a cancelled stream ends without an error
+		if inv.id != "" {
+			c.reply(&wire.Message{Type: wire.Completion, InvocationID: inv.id})
+		}
+		return
+	}
+	c.answerError(inv, withDetail("An error occurred on the server while streaming results.", err, c.hub.opts.EnableDetailedErrors))
+}
+
+// sendItems pulls the sequence to its end, its error, or the cancelling of the
+// invocation.
+func (c *Conn) sendItems(inv *invocation, seq reflect.Value) error {
+	for item, failed := range seq.Seq2() {
+		if err, _ := failed.Interface().(error); err != nil {
+			return err
+		}
+		if inv.Err() != nil {
+			return nil
+		}
+		raw, err := c.hub.encodeValue(c.protocol, nil, item.Interface())
+		if err != nil {
+			return err
+		}
+		if inv.id == "" {
+			continue
+		}
+		m := wire.Message{Type: wire.StreamItem, InvocationID: inv.id, Item: raw}
+		if c.queueWaiting(inv, delivery{frame: c.proto.Append(nil, &m)}) != nil {
+			return nil // cancelled, or gone
+		}
+	}
+	return nil
+}
+
+// upload is a stream from the client.
+type upload struct {
+	id        string
+	items     chan wire.Raw // closed at the end of the stream
+	failed    error         // why it ended, set before
+	abandoned bool          // guarded by inbound.mu
+	unread    chan struct{} // closed when nobody reads any more
+}
+
+var (
+	errUploadLost = errors.New("The underlying connection was closed.") //nolint:staticcheck // reference text
+	errUploadRead = errors.New("signalr: an uploaded stream can be read once")
+)
+
+// addUploads registers the streams of an invocation; it returns the refusal.
+// The caller holds in.mu.
+func (c *Conn) addUploads(inv *invocation, ids []string) string {
+	for i, id := range ids {
+		taken := c.in.uploads[id] != nil
+		for _, before := range ids[:i] {
+			taken = taken || before == id
+		}
+		if taken {
+			return fmt.Sprintf("An unexpected error occurred invoking '%s' on the server. HubException: Stream ID '%s' is already in use.", inv.target, id)
+		}
+	}
+	for _, id := range ids {
+		u := &upload{id: id, items: make(chan wire.Raw, c.hub.opts.StreamBufferCapacity), unread: make(chan struct{})}
+		if c.in.uploads == nil {
+			c.in.uploads = make(map[string]*upload)
+		}
+		c.in.uploads[id] = u
+		inv.uploads = append(inv.uploads, u)
+	}
+	return ""
+}
+
+// uploaded takes in an item. It blocks while the stream's buffer is full.
+func (c *Conn) uploaded(m *wire.Message) error {
+	c.in.mu.Lock()
+	u := c.in.uploads[m.InvocationID]
+	c.in.mu.Unlock()
+	if u == nil {
+		return nil // over, or never there
+	}
+	select {
+	case u.items <- append(wire.Raw(nil), m.Item...):
+		return nil
+	default:
+	}
+	select {
+	case u.items <- append(wire.Raw(nil), m.Item...):
+	case <-u.unread:
+	case <-c.in.done:
+		return errStop
+	}
+	return nil
+}
+
+// uploadEnded takes in the end of a stream; false: there is none of that id.
+func (c *Conn) uploadEnded(m *wire.Message) bool {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	u := c.in.uploads[m.InvocationID]
+	if u == nil {
+		return false
+	}
+	delete(c.in.uploads, m.InvocationID)
+	if m.HasError {
+		u.failed = Errorf("%s", m.Error)
+	}
+	close(u.items)
+	return true
+}
+
+// seq yields the items of the stream, then its error if it has one.
+func (u *upload) seq(inv *invocation, item reflect.Type) iter.Seq2[reflect.Value, error] {
+	read := false
+	return func(yield func(reflect.Value, error) bool) {
+		if read {
+			yield(reflect.Value{}, errUploadRead)
+			return
+		}
+		read = true
+		for {
+			raw, more, err := u.receive(inv)
+			if err != nil {
+				yield(reflect.Value{}, err)
+				return
+			}
+			if !more {
+				return
+			}
+			v := reflect.New(item)
+			if err := inv.conn.proto.DecodeValue(raw, v.Interface()); err != nil {
+				inv.conn.abandon(u)
+				yield(reflect.Value{}, bindStreamError(err, inv.conn.hub.opts.EnableDetailedErrors))
+				return
+			}
+			if !yield(v.Elem(), nil) {
+				inv.conn.abandon(u)
+				return
+			}
+		}
+	}
+}
+
+// receive waits for the next item. What has arrived is read before the end of
+// the connection is told.
+func (u *upload) receive(inv *invocation) (raw wire.Raw, more bool, err error) {
+	select {
+	case raw, more = <-u.items:
+	default:
+		select {
+		case raw, more = <-u.items:
+		case <-inv.Done():
+			if inv.conn.ctx.Err() != nil {
+				return nil, false, errUploadLost
+			}
+			return nil, false, context.Cause(inv)
+		}
+	}
+	if !more {
+		return nil, false, u.failed
+	}
+	return raw, true, nil
+}
+
+// abandon makes what follows of a stream be passed over.
+func (c *Conn) abandon(u *upload) {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	c.in.abandon(u)
+}
+
+// abandon is the same; the caller holds in.mu.
+func (in *inbound) abandon(u *upload) {
+	if in.uploads[u.id] == u {
+		delete(in.uploads, u.id)
+	}
+	if !u.abandoned {
+		u.abandoned = true
+		close(u.unread)
+	}
+}
+
+func bindStreamError(err error, detailed bool) error {
+	const text = "Failed to bind Stream message."
+	if detailed {
+		return Errorf("%s %w", text, err)
+	}
+	return Errorf("%s", text)
+}
