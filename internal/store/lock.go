@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/knnlabs/conduit/internal/task"
+)
+
+// hold takes a lock that the operating system takes back when the process
+// dies: an exclusive transaction on an otherwise empty SQLite file, because
+// SQLite knows how to lock a file on every system that it runs on. Closing
+// the result lets go. After wait it gives up with ErrInUse.
+func hold(ctx context.Context, path string, wait time.Duration) (*sql.DB, error) {
+	if _, err := prepare(path); err != nil {
+		return nil, wrap(fmt.Errorf("store: %w", err))
+	}
+	db, err := open(path, wait, 1)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+		_ = db.Close()
+		var e *sqlite.Error
+		if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY {
+			return nil, fmt.Errorf("%w (%s is locked)", ErrInUse, path)
+		}
+		return nil, fmt.Errorf("%w: lock %s: %w", task.ErrUnavailable, path, err)
+	}
+	return db, nil
+}
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
