@@ -196,6 +196,7 @@ func askTwoPolls(t *testing.T, rig *rig, tokens map[string]string, e edge) {
 		into <- readAnswer(t, resp)
 	}
 	first, second := make(chan answer, 1), make(chan answer, 1)
+	eventually(t, "the poll of the line before is through", func() bool { return rig.waitingPoll(token) == nil })
 	go get(first)
 	eventually(t, "the first poll waits", func() bool { return rig.waitingPoll(token) != nil })
 	old := rig.waitingPoll(token)

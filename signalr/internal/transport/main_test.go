@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -188,9 +189,15 @@ func newRigWith(t *testing.T, opts EndpointOptions, prepare func(*tinyHub)) *rig
 		}
 	}
 	r.Endpoint = NewEndpoint(opts)
+	r.serve(t, r.Endpoint)
+	return r
+}
+
+// serve puts the endpoint, within a handler, on a server.
+func (r *rig) serve(t *testing.T, handler http.Handler) {
 	mux := http.NewServeMux()
-	mux.Handle("/testhub", r.Endpoint)
-	mux.Handle("/testhub/", r.Endpoint)
+	mux.Handle("/testhub", handler)
+	mux.Handle("/testhub/", handler)
 	server := httptest.NewServer(mux)
 	r.addr = server.Listener.Addr().String()
 	r.url = server.URL + "/testhub"
@@ -198,10 +205,9 @@ func newRigWith(t *testing.T, opts EndpointOptions, prepare func(*tinyHub)) *rig
 		for _, s := range r.all() {
 			s.Abort(ErrShutdown)
 		}
-		server.Close()
 		http.DefaultClient.CloseIdleConnections()
+		server.Close()
 	})
-	return r
 }
 
 // hub waits for the application of the next connection.
@@ -224,4 +230,19 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			t.Fatalf("it never came that %s", what)
 		}
 	}
+}
+
+type userKey struct{}
+
+func userOf(ctx context.Context) string {
+	user, _ := ctx.Value(userKey{}).(string)
+	return user
+}
+
+// asUser is middleware that trusts the query.
+func asUser(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user := r.URL.Query().Get("user")
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, user)))
+	})
 }
