@@ -1,0 +1,213 @@
+// Package config reads Conduit's settings: appsettings.json, then the
+// environment, then flags, each above the one before, under the names of the
+// configuration guide. Names fold case, as .NET configuration does. What the
+// guide calls a TimeSpan is written as .NET writes it ("00:00:15").
+//
+// In Conduit's own sections an unknown name or an impossible value is an
+// error, so that nothing is silently ignored; other top-level names are
+// listed in Config.Foreign.
+//
+// docs/configuration.md is generated from the comments and tags below.
+package config
+
+import "time"
+
+// Config is everything that can be set. A Config comes from Load; its fields
+// are read, never changed, afterwards.
+type Config struct {
+	// Addresses to listen on, separated by semicolons. `http://*:5000` listens
+	// on every interface; port 0 takes any free one.
+	URLs string `name:"Urls" check:"urls"`
+
+	// The address under which browsers and clients reach Conduit, where that
+	// is not the address they send: behind a proxy that changes it. Links and
+	// the console's origin check are made from it.
+	PublicURL string `name:"PublicUrl" check:"origin"`
+
+	// The folder for the database, the media, the signing secret and the local
+	// credentials file. It is made with mode 0700. Relative to the working
+	// directory.
+	DataFolder string `check:"required"`
+
+	// How long a stopping server waits for requests and connections to end.
+	ShutdownTimeout time.Duration `min:"00:00:00.1" max:"00:10:00"`
+
+	// Real-time connections: the settings of ASP.NET Core SignalR, under their
+	// names, for all hubs.
+	SignalR SignalR
+
+	// The backplane between several instances.
+	Redis Redis
+
+	// Connection strings by name, as in .NET.
+	ConnectionStrings ConnectionStrings
+
+	// Pages of other origins that may use the API with a key.
+	Cors Cors
+
+	// Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host
+	// are believed.
+	ForwardedHeaders ForwardedHeaders
+
+	// Results.
+	Media Media
+
+	// Limits of generation tasks.
+	Tasks Tasks
+
+	// The built-in renderer, models `local-video` and `local-image`.
+	Renderer Renderer
+
+	// The log, written to standard error.
+	Log Log
+
+	// Foreign are the top-level names that are none of ours, as written in the
+	// file, in order.
+	Foreign []string `name:"-"`
+
+	// Warnings are sentences about settings that are allowed but doubtful.
+	Warnings []string `name:"-"`
+
+	// File is the settings file that was read; "" when there is none.
+	File string `name:"-"`
+
+	origins map[string]Source
+	redis   *RedisConfiguration
+}
+
+// SignalR are the guide's seven settings.
+type SignalR struct {
+	// Show the text of unexpected errors to clients. Only for development: it
+	// can tell strangers about the inside.
+	EnableDetailedErrors bool
+
+	// A connection that was silent for this long gets a ping. Conduit's hubs
+	// ping at least every 20 seconds unless the client tells a longer server
+	// timeout in the query (`serverTimeout`, milliseconds), because the official
+	// clients hang up after 30 seconds of silence.
+	KeepAliveInterval time.Duration `min:"00:00:00.1" max:"1.00:00:00"`
+
+	// A client that was silent for this long is disconnected. At least twice
+	// the clients' own keep-alive interval (15 seconds unless they change it).
+	ClientTimeoutInterval time.Duration `min:"00:00:00.2" max:"1.00:00:00"`
+
+	// A new connection has this long to send its handshake.
+	HandshakeTimeout time.Duration `min:"00:00:00.1" max:"00:10:00"`
+
+	// The largest message that a client may send, in bytes; `null` means no
+	// limit.
+	MaximumReceiveMessageSize int64 `min:"1" max:"1073741824" null:"-1"`
+
+	// How many items of a client's upload stream are buffered.
+	StreamBufferCapacity int `min:"1" max:"100000"`
+
+	// Write every hub message into the log at debug level.
+	EnableMessageTracing bool
+}
+
+// Redis names the server that joins several instances.
+type Redis struct {
+	// Where Redis is, as StackExchange.Redis writes it:
+	// `host:6379,password=...,ssl=true`. Empty: one instance, no Redis.
+	Configuration string `check:"redis"`
+
+	// A name for this group of instances.
+	InstanceName string
+
+	// What every channel begins with. ASP.NET Core servers on the same
+	// backplane need the same one.
+	ChannelPrefix string
+}
+
+// ConnectionStrings are looked up by name.
+type ConnectionStrings struct {
+	// Used where `Redis:Configuration` is empty.
+	Redis string `check:"redis"`
+}
+
+// Cors says which other origins' pages may read answers.
+type Cors struct {
+	// Origins such as `https://app.example`, or `*` for every origin. The
+	// console's cookie never counts for a page of another origin, whatever
+	// stands here.
+	AllowedOrigins []string `check:"origins"`
+}
+
+// ForwardedHeaders says which proxies are believed.
+type ForwardedHeaders struct {
+	// Believe the headers at all.
+	Enabled bool
+
+	// Addresses or networks (`10.0.0.0/8`) of the proxies. Headers from anybody
+	// else are passed over.
+	KnownProxies []string `check:"networks"`
+}
+
+// Media is about results.
+type Media struct {
+	// How long a link to a result is good for.
+	LinkLifetime time.Duration `min:"00:00:10" max:"7.00:00:00"`
+}
+
+// Tasks are limits of generation tasks.
+type Tasks struct {
+	// Tasks of one key that run at once; more stay pending.
+	MaxRunningPerKey int `min:"1" max:"100000"`
+
+	// Unfinished tasks of one key; more are refused with 429.
+	MaxUnfinishedPerKey int `min:"1" max:"10000000"`
+
+	// A video task that is not done by then ends as timed out. A request's
+	// timeout_seconds can only lower it.
+	VideoDeadline time.Duration `min:"00:00:01" max:"7.00:00:00"`
+
+	// The same for images.
+	ImageDeadline time.Duration `min:"00:00:01" max:"7.00:00:00"`
+}
+
+// Renderer is the built-in provider.
+type Renderer struct {
+	// Renders at once; 0 means one per processor core.
+	MaxWorkers int `min:"0" max:"1024"`
+}
+
+// Log is what is logged.
+type Log struct {
+	// `debug`, `info`, `warn` or `error`.
+	Level string `enum:"debug,info,warn,error"`
+}
+
+// Default are the settings where nothing is said.
+func Default() Config {
+	return Config{
+		URLs:            "http://127.0.0.1:5000",
+		DataFolder:      "conduit-data",
+		ShutdownTimeout: 10 * time.Second,
+		SignalR: SignalR{
+			KeepAliveInterval:         15 * time.Second,
+			ClientTimeoutInterval:     30 * time.Second,
+			HandshakeTimeout:          15 * time.Second,
+			MaximumReceiveMessageSize: 32 * 1024,
+			StreamBufferCapacity:      10,
+		},
+		Redis:            Redis{ChannelPrefix: "conduit"},
+		Cors:             Cors{AllowedOrigins: []string{"*"}},
+		ForwardedHeaders: ForwardedHeaders{KnownProxies: []string{"127.0.0.1", "::1"}},
+		Media:            Media{LinkLifetime: time.Hour},
+		Tasks: Tasks{
+			MaxRunningPerKey:    10,
+			MaxUnfinishedPerKey: 1000,
+			VideoDeadline:       time.Hour,
+			ImageDeadline:       5 * time.Minute,
+		},
+		Log: Log{Level: "info"},
+	}
+}
+
+// RedisConfiguration is the Redis that is configured, from
+// Redis:Configuration, else from ConnectionStrings:Redis; nil: none.
+func (c *Config) RedisConfiguration() *RedisConfiguration { return c.redis }
+
+// Origin tells where the setting at path ("SignalR:KeepAliveInterval", folding
+// case) came from.
+func (c *Config) Origin(path string) Source { return c.origins[fold(path)] }
