@@ -82,7 +82,7 @@ func (f flags) hubOptions() signalr.HubOptions {
 		EnableDetailedErrors:                f.detailed == 1,
 		KeepAliveInterval:                   time.Duration(f.keepAlive) * time.Millisecond,
 		ClientTimeoutInterval:               time.Duration(f.clientTimeout) * time.Millisecond,
-		StatefulReconnectBufferSize:         f.statefulBuffer,
+		StatefulReconnectBufferSize:         int64(f.statefulBuffer),
 		MaximumParallelInvocationsPerClient: f.parallel,
 		QueueBytes:                          f.queue,
 		Logger:                              slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
