@@ -39,8 +39,11 @@ func (d *download) WriteHeader(status int) {
 	}
 	d.refused = true
 	p := internalError()
-	if status < 500 {
-		p = &problem{Status: status, Code: "invalid_request", Message: "This part of the result does not exist."}
+	switch {
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		p = &problem{Status: status, Code: "invalid_request", Message: "The result has no such part."}
+	case status < 500:
+		p = &problem{Status: status, Code: "invalid_request", Message: "The result does not meet the request's conditions."}
 	}
 	length := d.Header().Get("Content-Range")
 	forgetBody(d.Header())
