@@ -34,6 +34,21 @@ func (j *Joining) Position(key string) (position uint64, ok bool) {
 	return position, ok
 }
 
+// Reached notes that the joiner has everything of key up to position from
+// elsewhere: what is not above it is dropped, as if it had been sent here.
+func (j *Joining) Reached(key string, position uint64) {
+	m := j.member
+	m.conn.mu.Lock()
+	defer m.conn.mu.Unlock()
+	if last, ok := m.positions[key]; ok && last >= position {
+		return
+	}
+	if m.positions == nil {
+		m.positions = make(map[string]uint64)
+	}
+	m.positions[key] = position
+}
+
 // deliver queues m for the joiner, before what is held back.
 func (j *Joining) deliver(ctx context.Context, m *Message) error {
 	c := j.member.conn

@@ -1,0 +1,169 @@
+// Package push is Conduit's hubs: who may watch a task, and a task's events on
+// their way to those who do. It is the only adapter between package task and
+// package signalr.
+//
+// An event is stored first and published then. Publish sends it to the task's
+// group; who subscribes is brought up to date from the store in one operation
+// with joining; and what was stored but never published, because a worker died
+// in between or a backplane lost it, is found by the repair that reads the
+// store for the tasks that are watched here. Every event carries its sequence
+// as position, so whatever comes twice or late by these ways is dropped by the
+// library, per connection.
+package push
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/knnlabs/conduit/internal/key"
+	"github.com/knnlabs/conduit/internal/task"
+	"github.com/knnlabs/conduit/signalr"
+)
+
+// VideoPath is where the video hub is mounted, together with the tree below.
+const VideoPath = "/hubs/video-generation"
+
+// Tasks is what the hubs need of task.Service. Implementations are safe for
+// concurrent use, and answer a foreign task like an unknown one, with
+// task.ErrNotFound.
+type Tasks interface {
+	Get(ctx context.Context, keyID, id string) (task.Task, error)
+	// Events returns the stored events above sequence after, in order.
+	Events(ctx context.Context, keyID, id string, after int64) ([]task.Event, error)
+	// Latest returns the newest Progress or the terminal event.
+	Latest(ctx context.Context, keyID, id string) (task.Event, error)
+}
+
+// Links mints signed links to results: *media.Signer.
+type Links interface {
+	URL(baseURL, mediaKey string, now time.Time) string
+}
+
+// Options are what New needs. Tasks and Links are required.
+type Options struct {
+	Tasks Tasks
+	Links Links
+
+	// PublicURL is the origin of every link; "": the origin of the request that
+	// submitted the task.
+	PublicURL string
+
+	// Hub are the settings of the hubs: timeouts, limits, KeepAlive, backplane.
+	// UserID, OnConnected and how payloads are written are the hubs' own.
+	Hub signalr.HubOptions
+
+	RepairEvery time.Duration // how often the store is read for watched tasks; 0: 5 s
+	Logger      *slog.Logger  // nil: slog.Default()
+}
+
+// Hubs are Conduit's hubs. All methods are safe for concurrent use.
+type Hubs struct {
+	video  *taskHub
+	lost   lostKeys
+	every  time.Duration
+	logger *slog.Logger
+}
+
+var _ task.Publisher = (*Hubs)(nil)
+
+// New makes the hubs. It panics on options that cannot work.
+func New(o Options) *Hubs {
+	if o.Tasks == nil || o.Links == nil {
+		panic("push: Tasks and Links are required")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.RepairEvery <= 0 {
+		o.RepairEvery = 5 * time.Second
+	}
+	h := &Hubs{every: o.RepairEvery, logger: o.Logger}
+	h.video = newTaskHub(o, kindOfHub{
+		name: "video-generation", kind: task.Video, scope: key.ScopeVideo, group: "video-", send: sendVideo,
+		events: []signalr.Declaration{VideoStarted, VideoProgress, VideoCompleted, VideoFailed, VideoCancelled},
+	}, &h.lost)
+	return h
+}
+
+// Video is the video hub, to be mounted at VideoPath and below, behind the
+// middleware that puts a key.Principal with the scope video into the context.
+func (h *Hubs) Video() *signalr.Hub { return h.video.hub }
+
+// All are all hubs, for health and shutdown.
+func (h *Hubs) All() []*signalr.Hub { return []*signalr.Hub{h.video.hub} }
+
+// Publish sends a stored event to those who watch its task, on every server.
+func (h *Hubs) Publish(ctx context.Context, e task.Event) error {
+	if e.Kind != task.Video {
+		return nil // its hub comes with the image surface
+	}
+	return h.video.publish(ctx, e)
+}
+
+// Run repairs, and ends connections whose credential has run out, every
+// RepairEvery until ctx ends.
+func (h *Hubs) Run(ctx context.Context) {
+	tick := time.NewTicker(h.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		h.expire(time.Now())
+		if err := h.Repair(ctx); err != nil && ctx.Err() == nil {
+			h.logger.WarnContext(ctx, "watched tasks could not be looked up", "error", err)
+		}
+	}
+}
+
+// Repair sends what is stored of the tasks watched on this server and was not
+// published here. It is called by Run, and after a backplane has come back.
+func (h *Hubs) Repair(ctx context.Context) error { return h.video.repair(ctx) }
+
+// LoseKey ends the connections of a key that no longer counts. Their clients
+// are told not to come back: they would be refused.
+func (h *Hubs) LoseKey(keyID string) {
+	h.lost.add(keyID, time.Now())
+	h.end(func(p key.Principal) bool { return p.KeyID == keyID })
+}
+
+// expire is for credentials that end before their key does.
+func (h *Hubs) expire(now time.Time) {
+	h.end(func(p key.Principal) bool { return !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt) })
+}
+
+func (h *Hubs) end(whose func(key.Principal) bool) {
+	for _, hub := range h.All() {
+		for c := range hub.Connections() {
+			if p, ok := key.FromContext(c.Context()); ok && whose(p) {
+				c.Close(keyEnded, false)
+			}
+		}
+	}
+}
+
+const keyEnded = "The API key is not valid any more."
+
+// errKeyLost refuses connections that were let in just before their key was
+// lost.
+var errKeyLost = signalr.Errorf("%s", keyEnded)
+
+// hubError is what clients see of err; errors that mean nothing to them stay
+// masked, and are logged by the library.
+func hubError(err error) error {
+	switch {
+	case errors.Is(err, task.ErrNotFound):
+		return signalr.Errorf("There is no such task.")
+	case errors.Is(err, task.ErrUnavailable):
+		return signalr.Errorf("The database does not answer. Try again in a moment.")
+	case errors.Is(err, signalr.ErrTooManyGroups):
+		return signalr.Errorf("This connection watches too many tasks. Unsubscribe from some, or open another.")
+	case errors.Is(err, signalr.ErrConnectionClosed), errors.Is(err, context.Canceled):
+		return signalr.Errorf("The connection is closed.") // nobody reads this
+	}
+	return err
+}

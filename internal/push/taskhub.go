@@ -1,0 +1,242 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/knnlabs/conduit/internal/key"
+	"github.com/knnlabs/conduit/internal/task"
+	"github.com/knnlabs/conduit/signalr"
+)
+
+// kindOfHub is what distinguishes the hub of one kind of task.
+type kindOfHub struct {
+	name   string
+	kind   task.Kind
+	scope  key.Scope
+	group  string // before the task's id
+	send   func(ctx context.Context, to signalr.Audience, public any) error
+	events []signalr.Declaration
+}
+
+// taskHub lets clients watch the tasks of one kind. Its methods are
+// SubscribeToTask(taskId), SubscribeToTaskFrom(taskId, afterSequence) and
+// UnsubscribeFromTask(taskId).
+type taskHub struct {
+	kindOfHub
+	hub     *signalr.Hub
+	tasks   Tasks
+	links   Links
+	origin  string // of links; "": the task's own
+	lost    *lostKeys
+	watches watches
+}
+
+func newTaskHub(o Options, k kindOfHub, lost *lostKeys) *taskHub {
+	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost}
+	opts := o.Hub
+	// The guide's names, and ISO timestamps, in both protocols.
+	opts.JSONNames, opts.MessagePackNames, opts.MessagePackTimes = signalr.CamelCase, signalr.CamelCase, signalr.ISOString
+	opts.Declares = append(slices.Clone(opts.Declares), k.events...)
+	opts.UserID = func(ctx context.Context) string {
+		p, _ := key.FromContext(ctx)
+		return p.KeyID
+	}
+	opts.OnConnected = h.connected
+	if opts.Logger == nil {
+		opts.Logger = o.Logger
+	}
+	h.hub = signalr.NewHub(k.name, opts)
+	signalr.Handle(h.hub, "SubscribeToTask", h.subscribe)
+	signalr.Handle(h.hub, "SubscribeToTaskFrom", h.subscribeFrom)
+	signalr.Handle(h.hub, "UnsubscribeFromTask", h.unsubscribe)
+	return h
+}
+
+// connected refuses who cannot do anything here. Negotiation has refused them
+// before; this is for clients that skip it, and keys lost since.
+func (h *taskHub) connected(ctx context.Context, _ *signalr.Conn) error {
+	_, err := h.principal(ctx)
+	return err
+}
+
+func (h *taskHub) principal(ctx context.Context) (key.Principal, error) {
+	p, ok := key.FromContext(ctx)
+	now := time.Now()
+	switch {
+	case !ok:
+		return p, signalr.Errorf("An API key is needed.")
+	case h.lost.has(p.KeyID, now), !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt):
+		return p, errKeyLost
+	case !p.Has(h.scope):
+		return p, signalr.Errorf("The API key lacks the scope %s.", h.scope)
+	}
+	return p, nil
+}
+
+// subscribe joins the task's group and sends its newest Progress or its end.
+func (h *taskHub) subscribe(ctx context.Context, c *signalr.Conn, taskID string) error {
+	p, t, err := h.find(ctx, taskID)
+	if err != nil {
+		return err
+	}
+	_, err = c.CatchUp(ctx, h.group+t.ID, func(ctx context.Context, j *signalr.Joining) error {
+		e, err := h.tasks.Latest(ctx, p.KeyID, t.ID)
+		if err != nil {
+			return err
+		}
+		h.watches.note(p.KeyID, t.ID, e.Sequence, e.Name.Terminal())
+		return h.send(ctx, j.Audience(), h.public(e))
+	})
+	return hubError(err)
+}
+
+// subscribeFrom joins the task's group and sends every stored event above
+// sequence after; of several Progress the newest. A sequence above the task's
+// newest counts as that.
+func (h *taskHub) subscribeFrom(ctx context.Context, c *signalr.Conn, taskID string, after int64) error {
+	if after < 0 {
+		return signalr.Errorf("afterSequence is negative. 0 stands for the beginning.")
+	}
+	p, t, err := h.find(ctx, taskID)
+	if err != nil {
+		return err
+	}
+	after = min(after, t.Sequence)
+	_, err = c.CatchUp(ctx, h.group+t.ID, func(ctx context.Context, j *signalr.Joining) error {
+		events, err := h.tasks.Events(ctx, p.KeyID, t.ID, after)
+		if err != nil {
+			return err
+		}
+		// What it has may be on its way here once more.
+		j.Reached(t.ID, position(after))
+		h.watches.note(p.KeyID, t.ID, after, len(events) == 0 && t.State.Final())
+		return h.sendAll(ctx, j.Audience(), events)
+	})
+	return hubError(err)
+}
+
+// unsubscribe leaves the task's group. For one's own task it is no error not
+// to be in it.
+func (h *taskHub) unsubscribe(ctx context.Context, c *signalr.Conn, taskID string) error {
+	if err := checkID(taskID); err != nil {
+		return err
+	}
+	if id, ok := task.ParseID(taskID); ok && slices.Contains(c.Groups(), h.group+id) {
+		return c.Leave(ctx, h.group+id) // also while the database is away
+	}
+	_, _, err := h.find(ctx, taskID)
+	return err
+}
+
+// find is the task, as far as the caller may watch it here. Foreign and
+// unknown tasks, and those of another kind, are one and the same error.
+func (h *taskHub) find(ctx context.Context, taskID string) (key.Principal, task.Task, error) {
+	p, err := h.principal(ctx)
+	if err != nil {
+		return p, task.Task{}, err
+	}
+	if err := checkID(taskID); err != nil {
+		return p, task.Task{}, err
+	}
+	t, err := h.tasks.Get(ctx, p.KeyID, taskID)
+	if err == nil && (t.Kind != h.kind || p.TaskID != "" && p.TaskID != t.ID) {
+		err = task.ErrNotFound
+	}
+	return p, t, hubError(err)
+}
+
+const maxID = 64 // bytes; ids have 37 or 38
+
+// checkID says what is wrong with an id that can be none.
+func checkID(id string) error {
+	switch {
+	case id == "":
+		return signalr.Errorf("taskId is empty.")
+	case len(id) > maxID:
+		return signalr.Errorf("taskId is longer than %d bytes.", maxID)
+	case !utf8.ValidString(id), strings.ContainsFunc(id, unicode.IsControl):
+		return signalr.Errorf("taskId contains characters that cannot be.")
+	}
+	return nil
+}
+
+// public is an event's payload, with links for its readers.
+func (h *taskHub) public(e task.Event) any {
+	now := time.Now()
+	return e.Public(func(baseURL, mediaKey string) string {
+		if h.origin != "" {
+			baseURL = h.origin
+		}
+		return h.links.URL(baseURL, mediaKey, now)
+	})
+}
+
+func (h *taskHub) publish(ctx context.Context, e task.Event) error {
+	if err := h.send(ctx, h.hub.Group(h.group+e.TaskID), h.public(e)); err != nil {
+		return err // repair will find it
+	}
+	h.watches.sent(e.TaskID, e.Sequence, e.Name.Terminal())
+	return nil
+}
+
+// sendAll sends stored events, of Progress the newest only.
+func (h *taskHub) sendAll(ctx context.Context, to signalr.Audience, events []task.Event) error {
+	newest := -1
+	for i, e := range events {
+		if e.Name == task.EventProgress {
+			newest = i
+		}
+	}
+	for i, e := range events {
+		if e.Name == task.EventProgress && i != newest {
+			continue
+		}
+		if err := h.send(ctx, to, h.public(e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repair sends, to the watchers on this server, what is stored of their tasks
+// above the sequence that was sent last.
+func (h *taskHub) repair(ctx context.Context) error {
+	var failed error
+	for _, w := range h.watches.due(h.watched()) {
+		events, err := h.tasks.Events(ctx, w.keyID, w.taskID, w.last)
+		switch {
+		case errors.Is(err, task.ErrNotFound): // deleted; nothing will follow
+			h.watches.sent(w.taskID, w.last+1, true)
+			continue
+		case err != nil:
+			return fmt.Errorf("read the events of a watched task: %w", err)
+		case len(events) == 0:
+			continue
+		}
+		if err := h.sendAll(ctx, h.hub.LocalGroup(h.group+w.taskID), events); err != nil {
+			failed = errors.Join(failed, err) // tried again next time; the others go on
+			continue
+		}
+		last := events[len(events)-1]
+		h.watches.sent(w.taskID, last.Sequence, last.Name.Terminal())
+	}
+	return failed
+}
+
+// watched yields the tasks with a subscriber on this server.
+func (h *taskHub) watched() func(yield func(taskID string) bool) {
+	return func(yield func(string) bool) {
+		for group := range h.hub.LocalGroups() {
+			if id, ok := strings.CutPrefix(group, h.group); ok && !yield(id) {
+				return
+			}
+		}
+	}
+}
