@@ -44,7 +44,7 @@ func golden(tb testing.TB) []goldenLine {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // read only
 	var lines []goldenLine
 	scan := bufio.NewScanner(f)
 	scan.Buffer(nil, 1<<20)

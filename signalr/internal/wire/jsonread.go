@@ -21,6 +21,31 @@ const (
 	sequenceIDProperty
 )
 
+// properties is a set of them.
+type properties uint16
+
+func (set properties) has(p property) bool { return set>>p&1 != 0 }
+
+// The properties that each type uses.
+var propertiesOf = func() (sets [Sequence + 1]properties) {
+	for t, list := range [...][]property{
+		Invocation:       {headersProperty, invocationIDProperty, targetProperty, argumentsProperty, streamIDsProperty},
+		StreamItem:       {headersProperty, invocationIDProperty, itemProperty},
+		Completion:       {headersProperty, invocationIDProperty, resultProperty, errorProperty},
+		StreamInvocation: {headersProperty, invocationIDProperty, targetProperty, argumentsProperty, streamIDsProperty},
+		CancelInvocation: {headersProperty, invocationIDProperty},
+		Ping:             {},
+		Close:            {errorProperty, allowReconnectProperty},
+		Ack:              {sequenceIDProperty},
+		Sequence:         {sequenceIDProperty},
+	} {
+		for _, p := range append(list, typeProperty) {
+			sets[t] |= 1 << p
+		}
+	}
+	return sets
+}()
+
 func propertyOf(name []byte) property {
 	switch string(name) {
 	case "type":
@@ -69,9 +94,10 @@ func errNumber(bits string) *ProtocolError {
 // counts; what is missing shows at the end.
 type jsonReader struct {
 	scanner
-	m                               *Message
-	hasType, hasTarget, hasSequence bool
-	hasArguments, hasItem           bool
+	m    *Message
+	seen properties
+
+	noSequence bool // the newest sequenceId is null
 }
 
 // Parse reads the object of a message. What follows its closing brace is not
@@ -102,8 +128,12 @@ func (r *jsonReader) object() error {
 		if !r.name() {
 			return errBadJSON
 		}
-		if err := r.property(r.propertyName()); err != nil {
+		p := r.propertyName()
+		if err := r.property(p); err != nil {
 			return err
+		}
+		if p != unknownProperty {
+			r.seen |= 1 << p
 		}
 	}
 }
@@ -144,7 +174,7 @@ func (r *jsonReader) property(p property) error {
 		if err != nil {
 			return err
 		}
-		m.Type, r.hasType = Type(n), true
+		m.Type = Type(n)
 	case invocationIDProperty:
 		b, err := r.string("invocationId")
 		if err != nil {
@@ -157,7 +187,6 @@ func (r *jsonReader) property(p property) error {
 			return err
 		}
 		m.setTarget(b)
-		r.hasTarget = true
 	case errorProperty:
 		b, err := r.string("error")
 		if err != nil {
@@ -175,7 +204,7 @@ func (r *jsonReader) property(p property) error {
 		if !ok {
 			return errBadJSON
 		}
-		m.Item, r.hasItem = v, true
+		m.Item = v
 	case resultProperty:
 		v, ok := r.value()
 		if !ok {
@@ -198,14 +227,14 @@ func (r *jsonReader) property(p property) error {
 			if !r.skip() {
 				return errBadJSON
 			}
-			m.SequenceID, r.hasSequence = 0, false
+			r.noSequence = true
 			return nil
 		}
 		n, err := r.integer("sequenceId", 64)
 		if err != nil {
 			return err
 		}
-		m.SequenceID, r.hasSequence = n, true
+		m.SequenceID, r.noSequence = n, false
 	default:
 		if !r.skip() {
 			return errBadJSON
@@ -271,7 +300,6 @@ func (r *jsonReader) arguments() error {
 	}
 	m := r.m
 	m.Arguments = m.Arguments[:0]
-	r.hasArguments = true
 	for first := true; ; first = false {
 		more, ok := r.next(']', first)
 		if !ok {
@@ -369,32 +397,32 @@ func (r *jsonReader) headers() error {
 }
 
 // finish checks that the message has what its type needs, in the reference's
-// order, and empties what belongs to other types.
+// order.
 func (r *jsonReader) finish() error {
 	m := r.m
-	if !r.hasType {
+	if !r.seen.has(typeProperty) {
 		return errMissing("type")
 	}
-	kept := Message{Type: m.Type, Arguments: m.Arguments[:0], lastTarget: m.lastTarget}
+	if m.Type < Invocation || m.Type > Sequence {
+		return ErrUnknownType
+	}
 	switch m.Type {
 	case Invocation, StreamInvocation:
 		switch {
-		case !r.hasTarget:
+		case !r.seen.has(targetProperty):
 			return errMissing("target")
 		case m.Type == StreamInvocation && m.InvocationID == "":
 			return errMissing("invocationId")
-		case !r.hasArguments:
+		case !r.seen.has(argumentsProperty):
 			return errMissing("arguments")
 		}
-		kept.Target, kept.Arguments, kept.StreamIDs = m.Target, m.Arguments, m.StreamIDs
 	case StreamItem:
 		switch {
 		case m.InvocationID == "":
 			return errMissing("invocationId")
-		case !r.hasItem:
+		case !r.seen.has(itemProperty):
 			return errMissing("item")
 		}
-		kept.Item = m.Item
 	case Completion:
 		switch {
 		case m.InvocationID == "":
@@ -402,25 +430,51 @@ func (r *jsonReader) finish() error {
 		case m.HasError && m.HasResult:
 			return invalidData("The 'error' and 'result' properties are mutually exclusive.")
 		}
-		kept.HasResult, kept.Result, kept.HasError, kept.Error = m.HasResult, m.Result, m.HasError, m.Error
 	case CancelInvocation:
 		if m.InvocationID == "" {
 			return errMissing("invocationId")
 		}
-	case Ping:
-	case Close:
-		kept.HasError, kept.Error, kept.AllowReconnect = m.HasError, m.Error, m.AllowReconnect
 	case Ack, Sequence:
-		if !r.hasSequence {
+		if !r.seen.has(sequenceIDProperty) || r.noSequence {
 			return errMissing("sequenceId")
 		}
-		kept.SequenceID = m.SequenceID
-	default:
-		return ErrUnknownType
 	}
-	if m.Type.Counted() {
-		kept.InvocationID, kept.Headers = m.InvocationID, m.Headers
+	if foreign := r.seen &^ propertiesOf[m.Type]; foreign != 0 {
+		m.clear(foreign)
 	}
-	*m = kept
 	return nil
+}
+
+// clear empties the fields of properties that the message's type does not use.
+func (m *Message) clear(set properties) {
+	if set.has(invocationIDProperty) {
+		m.InvocationID = ""
+	}
+	if set.has(targetProperty) {
+		m.Target = ""
+	}
+	if set.has(argumentsProperty) {
+		m.Arguments = m.Arguments[:0]
+	}
+	if set.has(streamIDsProperty) {
+		m.StreamIDs = nil
+	}
+	if set.has(headersProperty) {
+		m.Headers = nil
+	}
+	if set.has(itemProperty) {
+		m.Item = nil
+	}
+	if set.has(resultProperty) {
+		m.HasResult, m.Result = false, nil
+	}
+	if set.has(errorProperty) {
+		m.HasError, m.Error = false, ""
+	}
+	if set.has(allowReconnectProperty) {
+		m.AllowReconnect = false
+	}
+	if set.has(sequenceIDProperty) {
+		m.SequenceID = 0
+	}
 }

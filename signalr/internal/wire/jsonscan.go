@@ -1,5 +1,10 @@
 package wire
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // maxJSONDepth is how deep objects and arrays may nest in a message, the
 // message's own object included.
 const maxJSONDepth = 64
@@ -58,10 +63,10 @@ type scanner struct {
 	pos   int
 	depth int
 
-	// Of the newest string: its bounds without the quotes, and whether a
-	// backslash is in it.
-	from, to int
-	escaped  bool
+	// Of the newest string: its bounds without the quotes, whether a backslash
+	// is in it, and whether all its bytes are ASCII.
+	from, to       int
+	escaped, ascii bool
 
 	// Why a method returned false or noToken, and where.
 	fault fault
@@ -73,20 +78,12 @@ func (s *scanner) fail(f fault, at int) bool {
 	return false
 }
 
-// class of a byte within a string.
-const (
-	inString byte = iota // stands for itself
-	endOfString
-	escapeInString
-	controlInString
-)
-
-var stringClass = func() (t [256]byte) {
+// endsRun are the bytes that do not stand for themselves in a string.
+var endsRun = func() (t [256]bool) {
 	for c := range 0x20 {
-		t[c] = controlInString
+		t[c] = true
 	}
-	t['"'] = endOfString
-	t['\\'] = escapeInString
+	t['"'], t['\\'] = true, true
 	return t
 }()
 
@@ -175,39 +172,70 @@ func (s *scanner) str() bool {
 	i := s.pos + 1
 	s.from, s.escaped = i, false
 	data := s.data
-	for i < len(data) {
-		switch stringClass[data[i]] {
-		case inString:
-			i++
-		case endOfString:
-			s.to, s.pos = i, i+1
+	var high uint64 // all bytes, or'ed
+	for {
+		n, all := plainRun(data[i:])
+		i += n
+		high |= all
+		if i >= len(data) {
+			return s.fail(faultEndOfString, len(data))
+		}
+		switch c := data[i]; {
+		case c == '"':
+			s.to, s.pos, s.ascii = i, i+1, high&high8 == 0
 			return true
-		case escapeInString:
-			s.escaped = true
-			if i+1 >= len(data) {
-				return s.fail(faultEndOfString, len(data))
-			}
-			switch data[i+1] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-				i += 2
-			case 'u':
-				for j := i + 2; j < i+6; j++ {
-					if j >= len(data) {
-						return s.fail(faultEndOfString, len(data))
-					}
-					if hexValue(data[j]) < 0 {
-						return s.fail(faultHex, j)
-					}
-				}
-				i += 6
-			default:
-				return s.fail(faultEscape, i+1)
-			}
-		default:
+		case c != '\\':
 			return s.fail(faultControl, i)
 		}
+		s.escaped = true
+		if i+1 >= len(data) {
+			return s.fail(faultEndOfString, len(data))
+		}
+		switch data[i+1] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			i += 2
+		case 'u':
+			for j := i + 2; j < i+6; j++ {
+				if j >= len(data) {
+					return s.fail(faultEndOfString, len(data))
+				}
+				if hexValue(data[j]) < 0 {
+					return s.fail(faultHex, j)
+				}
+			}
+			i += 6
+		default:
+			return s.fail(faultEscape, i+1)
+		}
 	}
-	return s.fail(faultEndOfString, len(data))
+}
+
+const (
+	low8  = 0x0101010101010101
+	high8 = 0x8080808080808080
+)
+
+// plainRun counts the bytes at the front of b that stand for themselves in a
+// string, eight at a time while it can, and returns their bits or'ed together.
+func plainRun(b []byte) (n int, all uint64) {
+	for n+8 <= len(b) {
+		x := binary.LittleEndian.Uint64(b[n:])
+		quote, slash := x^'"'*low8, x^'\\'*low8
+		// The lowest bit set is that of the first byte below 0x20, or zero in
+		// quote or slash; bits above it may be wrong.
+		stop := ((x-' '*low8)&^x | (quote-low8)&^quote | (slash-low8)&^slash) & high8
+		if stop != 0 {
+			k := bits.TrailingZeros64(stop) >> 3
+			return n + k, all | x&(1<<(8*k)-1)
+		}
+		all |= x
+		n += 8
+	}
+	for n < len(b) && !endsRun[b[n]] {
+		all |= uint64(b[n])
+		n++
+	}
+	return n, all
 }
 
 func hexValue(c byte) int {
@@ -245,6 +273,10 @@ func (s *scanner) digits(i int) int {
 // end.
 func (s *scanner) number() bool {
 	data, i := s.data, s.pos
+	if i+1 < len(data) && isDigit(data[i]) && (data[i+1] == ',' || data[i+1] == '}' || data[i+1] == ']') {
+		s.pos++ // a single digit, as most are
+		return true
+	}
 	at := func(i int) byte {
 		if i < len(data) {
 			return data[i]

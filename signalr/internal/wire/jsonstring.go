@@ -25,7 +25,7 @@ func errInvalidSurrogate(unit rune) *ProtocolError {
 // where nothing is escaped, else they are appended to buf.
 func (s *scanner) text(buf []byte) ([]byte, *ProtocolError) {
 	b := s.data[s.from:s.to]
-	if !utf8.Valid(b) {
+	if !s.ascii && !utf8.Valid(b) {
 		return nil, errInvalidUTF8
 	}
 	if !s.escaped {
@@ -97,7 +97,7 @@ func appendJSONString[T string | []byte](dst []byte, s T) []byte {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
-			if stringClass[c] == inString && c != 0x7f {
+			if !endsRun[c] && c != 0x7f {
 				i++
 				continue
 			}
