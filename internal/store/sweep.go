@@ -2,14 +2,23 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/knnlabs/conduit/internal/task"
 )
 
 // Renew implements task.Store.
-func (s *Store) Renew(ctx context.Context, owner string, until time.Time) error {
-	_, err := s.write.ExecContext(ctx, `UPDATE tasks SET lease_until = ? WHERE state = 'running' AND owner = ?`, stamp(until), owner)
+func (s *Store) Renew(ctx context.Context, owner string, ids []string, until time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	args := []any{stamp(until), owner}
+	for _, id := range ids {
+		args = append(args, id)
+	}
+	_, err := s.write.ExecContext(ctx, `UPDATE tasks SET lease_until = ?
+		WHERE state = 'running' AND owner = ? AND id IN (?`+strings.Repeat(", ?", len(ids)-1)+`)`, args...)
 	return wrap(err)
 }
 

@@ -82,8 +82,8 @@ type Store interface {
 	// Latest returns the newest Progress, or the terminal event.
 	Latest(ctx context.Context, id string) (Event, error)
 
-	// Renew prolongs the leases of an owner.
-	Renew(ctx context.Context, owner string, until time.Time) error
+	// Renew prolongs the leases of those of the tasks that an owner runs.
+	Renew(ctx context.Context, owner string, ids []string, until time.Time) error
 	// Held returns the attempts of the tasks that an owner runs.
 	Held(ctx context.Context, owner string) (map[string]int, error)
 	// Due returns what a sweeper has to do at now. Jobs that a worker took

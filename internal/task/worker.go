@@ -312,9 +312,16 @@ func (r *Run) GiveBack(ctx context.Context) error {
 	})
 }
 
-// Renew prolongs every lease of an owner by Options.Lease.
-func (s *Service) Renew(ctx context.Context, owner string) error {
-	return s.store.Renew(ctx, owner, now().Add(s.opts.Lease))
+// Renew prolongs the leases of tasks that an owner runs by Options.Lease, and
+// returns until when.
+func (s *Service) Renew(ctx context.Context, owner string, ids []string) (until time.Time, err error) {
+	until = now().Add(s.opts.Lease)
+	return until, s.store.Renew(ctx, owner, ids, until)
+}
+
+// Record reads a task for a worker, whoever owns it.
+func (s *Service) Record(ctx context.Context, id string) (Record, error) {
+	return s.store.Get(ctx, id)
 }
 
 // Held returns the attempts of the tasks that an owner runs; what a worker
@@ -353,7 +360,8 @@ func (s *Service) Sweep(ctx context.Context, alone *Alone) (tidy []Record, err e
 	}
 	for _, id := range due.Tidy {
 		rec, err := s.claimTidy(ctx, id)
-		if note(err); err == nil {
+		note(err)
+		if err == nil {
 			tidy = append(tidy, rec)
 		}
 	}
