@@ -9,7 +9,7 @@ import (
 // that each protocol's own casing shows.
 type progressEvent struct {
 	EventType    string
-	TaskId       string //nolint:staticcheck // spelled as the reference spells it
+	TaskId       string
 	Progress     int32
 	Message      *string
 	CurrentFrame *int32

@@ -100,15 +100,31 @@ type Message struct {
 	lastTarget string
 }
 
+// What a Message keeps from one Parse to the next is bounded, so that one large
+// message does not cost memory for the life of a connection.
+const (
+	maxKeptArguments = 64
+	maxKeptTarget    = 256 // bytes
+)
+
 // reset empties m for the next Parse and keeps what can be used again.
 func (m *Message) reset() {
-	*m = Message{Arguments: m.Arguments[:0], lastTarget: m.lastTarget}
+	arguments := m.Arguments[:0]
+	if cap(arguments) > maxKeptArguments {
+		arguments = nil
+	}
+	*m = Message{Arguments: arguments, lastTarget: m.lastTarget}
 }
 
 // setTarget avoids the allocation where a target follows an equal one.
 func (m *Message) setTarget(b []byte) {
-	if string(b) != m.lastTarget {
+	switch {
+	case string(b) == m.lastTarget:
+		m.Target = m.lastTarget
+	case len(b) <= maxKeptTarget:
 		m.lastTarget = string(b)
+		m.Target = m.lastTarget
+	default:
+		m.Target = string(b)
 	}
-	m.Target = m.lastTarget
 }
