@@ -94,13 +94,14 @@ function Workbench({ onSignedOut }: { onSignedOut: (reason: string) => void }) {
   const [connection, setConnection] = useState<ConnectionState>('connecting');
   const [announcement, announce] = useState('');
   const hub = useRef<VideoHub | null>(null);
-  const latest = useRef(tasks);
-  latest.current = tasks;
+  const latestModels = useRef(models);
+  latestModels.current = models;
 
   const signedOut = useCallback(() => onSignedOut('Your session has ended. Sign in again.'), [onSignedOut]);
 
   const refresh = useCallback(async () => {
     try {
+      if (latestModels.current.length === 0) setModels(await api.models());
       const views = await api.tasks(limit);
       update((old) => merge(old, views));
       for (const view of views) {
@@ -121,10 +122,7 @@ function Workbench({ onSignedOut }: { onSignedOut: (reason: string) => void }) {
         if (event.name === 'Completed') setOpen((old) => new Set(old).add(event.taskId));
       },
       onState: (state) => here && setConnection(state),
-      onConnected: () => {
-        void refreshNow.current();
-        api.models().then((found) => here && setModels(found), () => {});
-      },
+      onConnected: () => void refreshNow.current(),
       // 403 may also mean that the key lacks the scope; the session tells which.
       onRefused: () =>
         api.session().then(
