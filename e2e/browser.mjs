@@ -1,0 +1,69 @@
+// Debian's Chromium, driven by playwright-core; no downloaded browser.
+
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox', // the tests may run as root
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--autoplay-policy=no-user-gesture-required',
+    ],
+  });
+}
+
+/**
+ * open makes a page with a profile of its own and collects what must not
+ * happen in it: exceptions and violations of the page's own policy.
+ */
+export async function open(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.faults = [];
+  page.on('pageerror', (error) => page.faults.push(error.message));
+  page.on('console', (message) => {
+    if (/Content.Security.Policy|Refused to/i.test(message.text())) page.faults.push(message.text());
+  });
+  return page;
+}
+
+/** serve lets a page of the server's own origin be there for one test. */
+export async function serve(page, url, files) {
+  for (const [path, { type, body }] of Object.entries(files)) {
+    await page.route(url + path, (route) => route.fulfill({ contentType: type, body }));
+  }
+}
+
+/** assertPlays checks that a video runs, is as large and long as asked, and can be sought in. */
+export async function assertPlays(video, { width, height, duration }) {
+  await video.waitFor();
+  const seen = await video.evaluate(async (v) => {
+    const reached = (event, done) =>
+      done() ? undefined : new Promise((ok, bad) => {
+        v.addEventListener(event, () => done() && ok(), false);
+        v.addEventListener('error', () => bad(new Error(`media error ${v.error?.code}: ${v.error?.message}`)), { once: true });
+      });
+    await reached('loadedmetadata', () => v.readyState >= 1);
+    v.muted = true;
+    await v.play();
+    const from = v.currentTime;
+    await reached('timeupdate', () => v.currentTime > from + 0.2 || v.ended);
+    const advanced = v.currentTime !== from;
+    v.pause();
+    const target = v.duration * 0.75;
+    v.currentTime = target;
+    await reached('seeked', () => !v.seeking && Math.abs(v.currentTime - target) < 0.01);
+    return { advanced, width: v.videoWidth, height: v.videoHeight, duration: v.duration, at: v.currentTime, target };
+  });
+  assert.ok(seen.advanced, 'the video moves');
+  assert.deepEqual([seen.width, seen.height], [width, height]);
+  assert.ok(Math.abs(seen.duration - duration) < 0.15, `duration ${seen.duration}, asked ${duration}`);
+  assert.ok(Math.abs(seen.at - seen.target) < 0.1, `seeking to ${seen.target} led to ${seen.at}`);
+}

@@ -1,0 +1,116 @@
+// The command line, with and without a terminal.
+
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Conduit, long, until } from './conduit.mjs';
+
+let conduit;
+before(async () => (conduit = await Conduit.start()));
+after(() => conduit?.stop());
+
+test('in a terminal a bar moves, and the link comes last', async () => {
+  const command = `'${conduit.binary}' generate video 'a paper boat' --watch`;
+  const shown = await new Promise((done, bad) =>
+    execFile('script', ['--quiet', '--return', '--command', command, '/dev/null'], { cwd: conduit.folder, env: { ...conduit.env, TERM: 'xterm', COLUMNS: '100' }, timeout: 120_000 },
+      (error, stdout) => (error ? bad(new Error(stdout, { cause: error })) : done(stdout))),
+  );
+  const percents = [...shown.matchAll(/(\d+) ?%/g)].map((m) => +m[1]);
+  assert.ok(percents.length >= 3 && percents.every((p, i) => i === 0 || p >= percents[i - 1]), shown);
+  assert.match(shown, /\r|\x1b\[/, 'the bar is drawn over itself');
+  const link = shown.match(/http:\/\/\S+\/v1\/media\/[^\s\x1b]+/)?.[0];
+  assert.ok(link, shown);
+  assert.equal((await fetch(link)).status, 200);
+});
+
+test('without one it writes lines, and only the result to standard output', async () => {
+  const { code, stdout, stderr } = await conduit.cli('generate', 'video', 'a paper boat', '--watch');
+  assert.equal(code, 0, stderr);
+  assert.ok(!/[\r\x1b]/.test(stdout + stderr));
+  assert.equal((await fetch(stdout.match(/http:\/\/\S+\/v1\/media\/\S+/)?.[0])).status, 200);
+});
+
+test('without --watch it gives the task, which `watch` follows', async () => {
+  const made = await conduit.cli('generate', 'video', 'later');
+  assert.equal(made.code, 0, made.stderr);
+  const id = made.stdout.match(/task_[0-9a-f]{32}/)?.[0];
+  assert.ok(id, made.stdout);
+  const watched = await conduit.cli('watch', id);
+  assert.equal(watched.code, 0, watched.stderr);
+  assert.match(watched.stdout, /\/v1\/media\//);
+  const tasks = await conduit.cli('tasks');
+  assert.equal(tasks.code, 0, tasks.stderr);
+  assert.ok(tasks.stdout.includes(id), tasks.stdout);
+});
+
+test('what goes wrong is said, and the exit status tells', async () => {
+  for (const args of [['generate', 'video', ''], ['generate', 'video', 'x', '--size', '641x361'], ['watch', `task_${'0'.repeat(32)}`], ['nonsense']]) {
+    const { code, stderr } = await conduit.cli(...args);
+    assert.notEqual(code, 0, args.join(' '));
+    assert.ok(stderr.length > 0, args.join(' '));
+  }
+});
+
+test('keys are made, listed and revoked while the server runs', async () => {
+  const { key } = await conduit.newKey('--name', 'for-a-friend', '--scopes', 'video');
+  assert.equal((await conduit.request('/v1/models', { key })).status, 200);
+  const list = await conduit.cli('keys', 'list');
+  assert.ok(list.stdout.includes('for-a-friend') && !list.stdout.includes(key), list.stdout);
+  assert.equal((await conduit.cli('keys', 'revoke', 'for-a-friend')).code, 0);
+  await until('it is known', async () => (await conduit.request('/v1/models', { key })).status === 401);
+});
+
+test('the settings in force are printed without secrets', async () => {
+  const { code, stdout } = await conduit.cli('config');
+  assert.equal(code, 0);
+  assert.match(stdout, /KeepAliveInterval/);
+  assert.ok(!stdout.includes(conduit.key));
+});
+
+test('an impossible setting stops the start with its name, its value and what is allowed', async () => {
+  const bad = { ...conduit.env, SignalR__KeepAliveInterval: 'often', DataFolder: join(conduit.folder, 'never') };
+  const how = await new Promise((done) =>
+    execFile(conduit.binary, ['serve'], { env: bad, timeout: 60_000 }, (error, stdout, stderr) => done({ code: error?.code, text: stdout + stderr })),
+  );
+  assert.notEqual(how.code, 0);
+  assert.match(how.text, /KeepAliveInterval/);
+  assert.match(how.text, /often/);
+});
+
+test('a second server on the same data folder is refused, or works beside the first', async () => {
+  const env = { ...conduit.env, Urls: 'http://127.0.0.1:0' };
+  const how = await new Promise((done) => {
+    const second = execFile(conduit.binary, ['serve'], { cwd: conduit.folder, env }, (error, stdout, stderr) => done({ ended: true, code: error?.code, text: stdout + stderr }));
+    second.stderr.on('data', (text) => /listening|http:\/\/127/i.test(text) && (second.kill('SIGTERM'), done({ ended: false })));
+  });
+  if (how.ended) {
+    assert.notEqual(how.code, 0);
+    assert.match(how.text, /data|database|use|lock/i);
+  }
+  assert.equal((await conduit.ended(await conduit.create())).status, 'completed');
+});
+
+test('a full disk fails the task with its reason, and the next one works when there is room', async (t) => {
+  const small = mkdtempSync(join(tmpdir(), 'conduit-small-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', small], { stdio: 'pipe' });
+  } catch {
+    rmSync(small, { recursive: true });
+    return t.skip('a tmpfs needs the right to mount');
+  }
+  const full = await Conduit.start({}, { folder: small });
+  try {
+    const id = await full.create({ ...long, size: '1920x1080', duration: 60, fps: 60 });
+    const task = await full.ended(id);
+    assert.equal(task.status, 'failed');
+    assert.match(task.error, /disk|space|full|stor/i);
+    assert.equal((await full.ended(await full.create())).status, 'completed');
+  } finally {
+    await full.stop();
+    execFileSync('umount', ['--lazy', small]);
+    rmSync(small, { recursive: true, force: true });
+  }
+});
