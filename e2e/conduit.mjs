@@ -69,6 +69,7 @@ export class Conduit {
   }
 
   async run() {
+    const before = this.output.length;
     const child = spawn(binary(), ['serve'], { cwd: this.folder, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     child.stdout.on('data', (chunk) => (this.output += chunk));
@@ -78,9 +79,15 @@ export class Conduit {
     void child.ended.then((how) => (over = how));
     await until('the server is ready', async () => {
       if (over) return true;
-      return (await fetch(`${this.url}/health/ready`)).ok;
+      // What people have to see is printed last, with the way to the console.
+      return this.output.includes('conduit login', before) && (await fetch(`${this.url}/health/ready`)).ok;
     });
     if (over) throw new Error(`conduit serve ended at once (${over.code ?? over.signal}):\n${this.output}`);
+  }
+
+  /** log is what the server wrote for operators, without what it printed at the first start. */
+  get log() {
+    return this.output.split('\n').filter((line) => line.startsWith('time=')).join('\n');
   }
 
   /** The first virtual key, as printed at the first start. */

@@ -51,6 +51,7 @@ test('the plain JavaScript example follows a task', async () => {
   assert.ok(seen.every((n) => n !== undefined), `every line has a number: ${own().join(' | ')}`);
   assert.ok(rises(seen.map(Number)) && seen.length >= 3, seen.join(' '));
   assert.deepEqual(page.faults, []);
+  await page.context().close();
 });
 
 test('the React example follows a task with the cookie of the console', async () => {
@@ -99,8 +100,8 @@ test('the React example follows a task with the cookie of the console', async ()
   await page.evaluate(() => window.hide());
   await page.locator('#hidden').waitFor();
   await until('the connection is gone', async () => {
-    const health = await (await fetch(`${conduit.url}/health/signalr`)).text();
-    return health.includes('Healthy');
+    const health = await (await fetch(`${conduit.url}/health/signalr`)).json();
+    return health.hubs['/hubs/video-generation'].connections === 0;
   });
   assert.deepEqual(page.faults, []);
 });

@@ -226,8 +226,7 @@ describe('who asks', () => {
     const events = await inQuery(`${routes[8][1]}?`);
     assert.equal(events.status, 200);
     await events.body.cancel();
-    assert.ok(!conduit.output.includes(`access_token=${conduit.key}`), 'and is never logged');
-    assert.equal(conduit.output.split(conduit.key).length, 2);
+    assert.ok(!conduit.log.includes(conduit.key), 'and is never logged');
   });
 
   test('the same idempotency key makes one task', async () => {
