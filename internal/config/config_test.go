@@ -137,6 +137,16 @@ func TestPrecedenceAndSources(t *testing.T) {
 	}
 }
 
+func TestPrefix(t *testing.T) {
+	c := mustLoad(t, `{"Conduit":{"DataFolder":"/a","SignalR":{"HandshakeTimeout":"00:00:05"}}}`, []string{"CONDUIT__URLS=http://127.0.0.1:0", "CONDUIT_API_KEY=x"})
+	if c.DataFolder != "/a" || c.URLs != "http://127.0.0.1:0" || c.SignalR.HandshakeTimeout != 5*time.Second {
+		t.Errorf("got %+v", c)
+	}
+	if _, err := load(t, `{"Conduit":{"DataFoldr":"/a"}}`, nil); err == nil || !strings.Contains(err.Error(), "did you mean DataFolder?") {
+		t.Errorf("an unknown name below Conduit: %v", err)
+	}
+}
+
 func TestLists(t *testing.T) {
 	for _, tt := range []struct {
 		name, file string

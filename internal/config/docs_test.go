@@ -46,7 +46,8 @@ func reference(t *testing.T) string {
 Settings come from ` + "`appsettings.json`" + ` in the working directory (or the file named by ` + "`--config`" + `), which may hold
 comments and trailing commas; above it from environment variables, with two underscores between section and name
 (` + "`SignalR__KeepAliveInterval=00:00:30`, `Cors__AllowedOrigins__0=https://app.example`" + `); above those from flags.
-Names fold case. A TimeSpan is written as .NET writes it: ` + "`00:00:15`, `1.00:00:00`" + ` for a day.
+Names fold case, and every name may also stand below ` + "`Conduit`" + ` (` + "`Conduit__DataFolder=/var/lib/conduit`" + `). A TimeSpan is written as .NET
+writes it: ` + "`00:00:15`, `1.00:00:00`" + ` for a day.
 
 An unknown name or an impossible value in the sections below stops the start, with the place, the value, and what is
 allowed. Other top-level names (` + "`Logging`, `AllowedHosts`" + `) are listed once in the log and not used.

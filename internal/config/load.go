@@ -16,6 +16,10 @@ import (
 // FileName is the settings file that is read from the working directory.
 const FileName = "appsettings.json"
 
+// prefix is a section that every setting may stand under, too: Conduit:Urls
+// is Urls. It keeps names in the environment apart from those of others.
+const prefix = "conduit"
+
 // LoadOptions say where settings come from.
 type LoadOptions struct {
 	// File is the settings file; "" takes FileName in the working directory,
@@ -53,7 +57,7 @@ func Load(o LoadOptions) (*Config, error) {
 	fields := fieldsOf(&c)
 	section := func(top string) bool {
 		_, ok := fields[top]
-		return !ok && hasSection(fields, top)
+		return !ok && (hasSection(fields, top) || top == prefix)
 	}
 	env, err := readEnvironment(environ, section, func(top string) bool { _, ok := fields[top]; return ok })
 	errs := []error{err}
@@ -178,13 +182,17 @@ var (
 // resolve finds the field that s is for; index is its place in a list, -1
 // for none.
 func resolve(fields map[string]field, s setting) (f field, index int, err error) {
+	own := fold(s.path[0]) == prefix
+	if own && len(s.path) > 1 {
+		s.path = s.path[1:]
+	}
 	if f, ok := fields[s.key()]; ok {
 		return f, -1, nil
 	}
 	top := fold(s.path[0])
 	single, isValue := fields[top]
 	if !isValue && !hasSection(fields, top) {
-		if s.from.Kind == "flag" {
+		if s.from.Kind == "flag" || own {
 			return field{}, 0, unknown(fields, s)
 		}
 		return field{}, 0, errForeign
@@ -212,7 +220,10 @@ func unknown(fields map[string]field, s setting) error {
 	if near := nearest(fields, s.key()); near != "" {
 		text += "; did you mean " + near + "?"
 	}
-	return fmt.Errorf("%s (section %s holds %s)", text, s.path[0], known(fields, fold(s.path[0])))
+	if names := known(fields, fold(s.path[0])); names != "" {
+		text += " (section " + s.path[0] + " holds " + names + ")"
+	}
+	return errors.New(text)
 }
 
 func known(fields map[string]field, top string) string {
