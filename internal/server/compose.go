@@ -1,0 +1,132 @@
+package server
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/knnlabs/conduit/internal/api"
+	"github.com/knnlabs/conduit/internal/config"
+	"github.com/knnlabs/conduit/internal/console"
+	"github.com/knnlabs/conduit/internal/key"
+	"github.com/knnlabs/conduit/internal/media"
+	"github.com/knnlabs/conduit/internal/provider"
+	"github.com/knnlabs/conduit/internal/push"
+	"github.com/knnlabs/conduit/internal/task"
+	"github.com/knnlabs/conduit/signalr"
+)
+
+// compose makes the parts and joins them.
+func (s *Server) compose() error {
+	c := s.config
+	results, err := media.NewLocal(filepath.Join(s.folder, "media"))
+	if err != nil {
+		return fmt.Errorf("the folder for results cannot be used: %w", err)
+	}
+	s.closers = append(s.closers, results.Close)
+	secret, err := media.LoadOrCreateSecret(filepath.Join(s.folder, "media.secret"))
+	if err != nil {
+		return fmt.Errorf("the secret that signs links cannot be read: %w", err)
+	}
+	links := media.NewSigner(secret, c.Media.LinkLifetime)
+
+	providers, err := s.providers()
+	if err != nil {
+		return err
+	}
+	catalog, err := provider.NewCatalog(providers...)
+	if err != nil {
+		return fmt.Errorf("the list of models is impossible: %w", err)
+	}
+
+	feed := task.NewFeed()
+	tasks := task.NewService(s.store, task.Options{
+		Publishers:    []task.Publisher{feed},
+		Limits:        task.Limits{Running: c.Tasks.MaxRunningPerKey, Unfinished: c.Tasks.MaxUnfinishedPerKey},
+		VideoDeadline: c.Tasks.VideoDeadline,
+		ImageDeadline: c.Tasks.ImageDeadline,
+		Logger:        s.log,
+	})
+	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log), Logger: s.log})
+	tasks.AddPublisher(s.hubs)
+	if s.workers, err = s.newWorkers(tasks, providers, results); err != nil {
+		return err
+	}
+
+	s.keys = key.NewAuthenticator(key.AuthenticatorOptions{
+		Store: s.store, PublicURL: c.PublicURL, WriteError: api.WriteError, Logger: s.log,
+	})
+	s.api = api.New(api.Options{
+		Tasks: tasks, Feed: feed, Catalog: catalog, Media: results, Links: links,
+		Authenticate: s.keys.Middleware, PublicURL: c.PublicURL, Logger: s.log,
+	})
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		// No WriteTimeout: event streams and downloads take as long as they
+		// take. Each handler bounds its own reads and writes.
+	}
+	return nil
+}
+
+// hubOptions are the settings of all hubs.
+func hubOptions(c *config.Config, log *slog.Logger) signalr.HubOptions {
+	r := c.SignalR
+	return signalr.HubOptions{
+		HandshakeTimeout:          r.HandshakeTimeout,
+		KeepAliveInterval:         r.KeepAliveInterval,
+		KeepAlive:                 func(req *http.Request) time.Duration { return config.KeepAlive(r.KeepAliveInterval, req) },
+		ClientTimeoutInterval:     r.ClientTimeoutInterval,
+		MaximumReceiveMessageSize: r.MaximumReceiveMessageSize,
+		StreamBufferCapacity:      r.StreamBufferCapacity,
+		EnableDetailedErrors:      r.EnableDetailedErrors,
+		EnableMessageTracing:      r.EnableMessageTracing,
+		Logger:                    log,
+	}
+}
+
+// handler is every path that the server answers, behind what holds for all.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", s.api)
+	mux.Handle("/hubs/", s.hubHandler())
+	mux.Handle(key.SessionPath, s.keys.Sessions())
+	mux.Handle("/health", s.liveness())
+	mux.Handle("/health/live", s.liveness())
+	mux.Handle("/health/ready", s.readiness())
+	mux.Handle("/health/signalr", s.signalRHealth())
+	mux.Handle("/", console.Handler(console.Options{}))
+
+	var h http.Handler = mux
+	h = cors(h, s.config.Cors.AllowedOrigins)
+	h = logRequests(h, s.log)
+	h = nameRequests(h)
+	return forwarded(h, s.config.ForwardedHeaders)
+}
+
+// hubHandler serves the hubs. Their paths fold case (transports 2); below
+// /hubs/ there is nothing else.
+func (s *Server) hubHandler() http.Handler {
+	hubs := map[string]http.Handler{
+		push.VideoPath: s.keys.Middleware(key.Require(key.ScopeVideo)(s.hubs.Video())),
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := strings.ToLower(r.URL.Path)
+		if i := strings.IndexByte(path[len("/hubs/"):], '/'); i >= 0 {
+			path = path[:len("/hubs/")+i]
+		}
+		h, ok := hubs[path]
+		if !ok {
+			w.Header().Set("Content-Length", "0")
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
