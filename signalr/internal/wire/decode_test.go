@@ -119,6 +119,8 @@ func TestBindSentences(t *testing.T) {
 			"Error trying to deserialize result to List`1. The JSON value could not be converted to System.Int32. Path: $[1] | LineNumber: 1 | BytePositionInLine: 3."},
 		{JSON, `{"a":{"Value":[]}}`, new(map[string]*person), "The JSON value could not be converted to System.Int32. Path: $.a.Value | LineNumber: 0 | BytePositionInLine: 15.",
 			"Error trying to deserialize result to Dictionary`2. The JSON value could not be converted to System.Int32. Path: $.a.Value | LineNumber: 0 | BytePositionInLine: 15."},
+		{JSON, `{"a b":true}`, new(map[string]int64), "The JSON value could not be converted to System.Int64. Path: $['a b'] | LineNumber: 0 | BytePositionInLine: 11.",
+			"Error trying to deserialize result to Dictionary`2. The JSON value could not be converted to System.Int64. Path: $['a b'] | LineNumber: 0 | BytePositionInLine: 11."},
 		{JSON, `[]`, new(map[string]float64), "The JSON value could not be converted to System.Collections.Generic.Dictionary`2[System.String,System.Double]. Path: $ | LineNumber: 0 | BytePositionInLine: 1.",
 			"Error trying to deserialize result to Dictionary`2. The JSON value could not be converted to System.Collections.Generic.Dictionary`2[System.String,System.Double]. Path: $ | LineNumber: 0 | BytePositionInLine: 1."},
 		{MessagePack, "\xa1x", new(int32), "Deserializing object of the `Int32` type for 'item' failed.", "Error trying to deserialize result to Int32. Deserializing object of the `Int32` type for 'argument' failed."},

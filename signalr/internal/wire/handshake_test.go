@@ -156,6 +156,9 @@ func TestHandshakeRequest(t *testing.T) {
 		{name: "protocol null", in: "{\"protocol\":null}\x1e", n: 18, err: unexpected + "InvalidDataException: Expected 'protocol' to be of type String."},
 		{name: "second line", in: "{\n  ?\x1e", n: 6, err: unexpected + "JsonReaderException: '?' is an invalid start of a property name. Expected a '\"'. LineNumber: 1 | BytePositionInLine: 2."},
 		{name: "comma", in: "{\"version\":1,}\x1e", n: 15, err: unexpected + "JsonReaderException: The JSON object contains a trailing comma at the end which is not supported in this mode. Change the reader options. LineNumber: 0 | BytePositionInLine: 13."},
+		{name: "literal", in: "test\x1e", n: 5, err: unexpected + "JsonReaderException: 'test' is an invalid JSON literal. Expected the literal 'true'. LineNumber: 0 | BytePositionInLine: 1."},
+		{name: "literal cut", in: "{\"x\":nul\x1e", n: 9, err: unexpected + "JsonReaderException: 'nul' is an invalid JSON literal. Expected the literal 'null'. LineNumber: 0 | BytePositionInLine: 8."},
+		{name: "unprintable", in: "\x7f\x1e", n: 2, err: unexpected + "JsonReaderException: '0x7F' is an invalid start of a value. LineNumber: 0 | BytePositionInLine: 0."},
 		{name: "lone surrogate", in: "{\"protocol\":\"\\ud800\"}\x1e", n: 22, err: unexpected + "InvalidOperationException: Cannot read incomplete UTF-16 JSON text as string with missing low surrogate."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

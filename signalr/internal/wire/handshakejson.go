@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"fmt"
-	"unicode/utf8"
 )
 
 // handshakeReader reads the flat objects of the handshake. Unlike in hub
@@ -86,7 +85,7 @@ func (r *handshakeReader) int32(name string) (int, *ProtocolError) {
 
 func (r *handshakeReader) missing(name string) *ProtocolError {
 	return invalidData("Missing required property '" + name + "'. Message content: " +
-		string(bytes.ToValidUTF8(r.data, []byte("\uFFFD"))))
+		lenientText(r.data))
 }
 
 // jsonFault puts the scanner's fault into words. The lines are counted from 0,
@@ -105,7 +104,7 @@ func (r *handshakeReader) faultText(at int) string {
 	if at < len(r.data) {
 		c := r.data[at]
 		char = string(rune(c))
-		if c < ' ' || c >= utf8.RuneSelf {
+		if c < ' ' || c >= 0x7f {
 			char = fmt.Sprintf("0x%02X", c)
 		}
 	}
@@ -127,7 +126,9 @@ func (r *handshakeReader) faultText(at int) string {
 	case faultTrailingComma:
 		return "The JSON object contains a trailing comma at the end which is not supported in this mode. Change the reader options."
 	case faultLiteral:
-		return "'" + char + "' is an invalid JSON literal. Expected the literal '" + r.expectedLiteral(at) + "'."
+		rest := r.data[r.pos:]
+		literal := map[byte]string{'t': "true", 'f': "false", 'n': "null"}[rest[0]]
+		return "'" + lenientText(rest) + "' is an invalid JSON literal. Expected the literal '" + literal + "'."
 	case faultControl:
 		return "'" + char + "' is invalid within a JSON string. The string should be correctly escaped."
 	case faultEscape:
@@ -146,16 +147,4 @@ func (r *handshakeReader) faultText(at int) string {
 		return fmt.Sprintf("The maximum configured depth of %d has been exceeded. Cannot read next JSON object or array.", maxJSONDepth)
 	}
 	return "'" + char + "' is an invalid start of a value."
-}
-
-func (r *handshakeReader) expectedLiteral(at int) string {
-	if at < len(r.data) {
-		switch r.data[at] {
-		case 't':
-			return "true"
-		case 'f':
-			return "false"
-		}
-	}
-	return "null"
 }

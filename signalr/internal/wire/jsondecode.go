@@ -57,6 +57,14 @@ func (e *jsonMismatch) text(raw []byte) string {
 		fullName(e.want), e.path, bytes.Count(before, []byte{'\n'}), len(before)-(bytes.LastIndexByte(before, '\n')+1))
 }
 
+// pathOf is the step from an object to a member.
+func pathOf(name []byte) string {
+	if bytes.ContainsAny(name, ". '/\"[]()\t\n\r\f\b\\\u0085\u2028\u2029") {
+		return "['" + string(name) + "']"
+	}
+	return "." + string(name)
+}
+
 type jsonDecoder struct{ scanner }
 
 func (d *jsonDecoder) fails(want reflect.Type, cause error) *jsonMismatch {
@@ -351,7 +359,7 @@ func (d *jsonDecoder) structInto(v reflect.Value) *jsonMismatch {
 			continue
 		}
 		if err := d.fieldInto(v, field); err != nil {
-			err.path = "." + string(name) + err.path
+			err.path = pathOf(name) + err.path
 			return err
 		}
 	}
@@ -415,7 +423,7 @@ func (d *jsonDecoder) mapInto(v reflect.Value) *jsonMismatch {
 		}
 		value.SetZero()
 		if err := d.value(value); err != nil {
-			err.path = "." + string(name) + err.path
+			err.path = pathOf(name) + err.path
 			return err
 		}
 		v.SetMapIndex(key, value)

@@ -111,7 +111,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// end tells the fault at the end of the data from the one at a wrong byte.
+// wrong tells the fault at the end of the data from f, the one at a wrong byte.
 func (s *scanner) wrong(f fault) bool {
 	if s.pos >= len(s.data) {
 		return s.fail(faultEnd, s.pos)
@@ -256,7 +256,11 @@ func (s *scanner) literal(word string) bool {
 		s.pos += len(word)
 		return true
 	}
-	return s.fail(faultLiteral, s.pos)
+	i := 0
+	for i < len(rest) && i < len(word) && rest[i] == word[i] {
+		i++
+	}
+	return s.fail(faultLiteral, s.pos+i)
 }
 
 func isDigit(c byte) bool { return c-'0' < 10 }

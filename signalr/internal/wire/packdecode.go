@@ -126,7 +126,7 @@ func (d *packDecoder) value(v reflect.Value, depth int) error {
 			return d.unfit(t)
 		}
 		d.b = rest
-		v.SetString(packText(b))
+		v.SetString(lenientText(b))
 		return nil
 	case reflect.Interface:
 		if t.NumMethod() > 0 {
@@ -203,7 +203,7 @@ func (d *packDecoder) special(v reflect.Value, depth int) (done bool, err error)
 			return true, d.unfit(t)
 		}
 		d.b = rest
-		return true, v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(packText(b)))
+		return true, v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(lenientText(b)))
 	case p.Implements(jsonUnmarshalerType):
 		x, err := d.any(depth)
 		if err != nil {

@@ -30,7 +30,7 @@ func (d *packDecoder) any(depth int) (any, error) {
 			return nil, errUnreadable
 		}
 		d.b = rest
-		return packText(b), nil
+		return lenientText(b), nil
 	case msgp.BinType:
 		b, rest, err := msgp.ReadBytesZC(d.b)
 		if err != nil {

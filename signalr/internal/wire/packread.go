@@ -86,7 +86,7 @@ func (r *packReader) opening(m *Message) *ProtocolError {
 	if fault != nil {
 		return fault
 	}
-	if m.InvocationID = packText(id); m.InvocationID == "" && m.Type != Invocation {
+	if m.InvocationID = lenientText(id); m.InvocationID == "" && m.Type != Invocation {
 		return errEmpty("invocation ID for " + m.Type.String() + " message")
 	}
 	return nil
@@ -128,7 +128,7 @@ func (r *packReader) headerPart(i int, part, word string) (string, *ProtocolErro
 	if len(b) == 0 {
 		return "", errEmpty(word + " in header")
 	}
-	return packText(b), nil
+	return lenientText(b), nil
 }
 
 // text reads a string; null tells nil from "".
@@ -160,7 +160,7 @@ func (r *packReader) call(m *Message, fields int) *ProtocolError {
 		return errEmpty("target for " + m.Type.String() + " message")
 	}
 	if !utf8.Valid(target) {
-		target = []byte(packText(target))
+		target = []byte(lenientText(target))
 	}
 	m.setTarget(target)
 	count, rest, ok := arrayHeader(r.rest)
@@ -202,7 +202,7 @@ func (r *packReader) streamIDs(m *Message) *ProtocolError {
 		if len(id) == 0 {
 			return errEmpty("value in streamIds received")
 		}
-		m.StreamIDs = append(m.StreamIDs, packText(id))
+		m.StreamIDs = append(m.StreamIDs, lenientText(id))
 	}
 	return nil
 }
@@ -262,7 +262,7 @@ func (r *packReader) completion(m *Message) *ProtocolError {
 		if fault != nil {
 			return fault
 		}
-		m.HasError, m.Error = !null, packText(text)
+		m.HasError, m.Error = !null, lenientText(text)
 	case kindVoid:
 	case kindValue:
 		m.HasResult, m.Result = true, r.value()
@@ -280,7 +280,7 @@ func (r *packReader) close(m *Message, fields int) *ProtocolError {
 	if fault != nil {
 		return fault
 	}
-	m.HasError, m.Error = !null, packText(text)
+	m.HasError, m.Error = !null, lenientText(text)
 	if fields < closeFields {
 		return nil
 	}

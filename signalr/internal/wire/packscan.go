@@ -158,9 +158,8 @@ func dropSized(b []byte, width, extra int) ([]byte, bool) {
 	return drop(b, int64(1+width+extra)+int64(size))
 }
 
-// packText makes text of the bytes of a str: each byte that is no UTF-8 becomes
-// U+FFFD.
-func packText(b []byte) string {
+// lenientText makes text of bytes: each one that is no UTF-8 becomes U+FFFD.
+func lenientText(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}
