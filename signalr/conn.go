@@ -31,6 +31,7 @@ type Conn struct {
 
 	mu        sync.Mutex // after Hub.mu, before sweeper.mu
 	out       queue
+	shaken    bool          // the handshake is done, messages may be written
 	greeting  []byte        // the handshake response, until it is written
 	farewell  []byte        // the Close message, until it is written
 	ping      bool          // a ping is due

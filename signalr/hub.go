@@ -212,11 +212,7 @@ func (h *Hub) shaken(c *Conn, protocol int, stateful bool) {
 	if stateful {
 		c.reliable = newReliable(c.proto, h.opts.StatefulReconnectBufferSize)
 	}
-	c.greeting = wire.AppendHandshakeResponse(nil, "")
 	closing := c.closing
-	if !closing {
-		c.wake()
-	}
 	c.mu.Unlock()
 	if closing {
 		return
@@ -243,6 +239,11 @@ func (h *Hub) shaken(c *Conn, protocol int, stateful bool) {
 	if !alive {
 		return
 	}
+	c.mu.Lock()
+	c.greeting = wire.AppendHandshakeResponse(nil, "") // not before: who has it is reached by what is sent to all
+	c.shaken = true
+	c.wake()
+	c.mu.Unlock()
 	if h.opts.OnConnected == nil && h.solo {
 		c.in.phase.Store(open)
 		close(c.in.settled)

@@ -206,6 +206,9 @@ func (c *Conn) queueBefore(ctx context.Context, timeout <-chan time.Time, d deli
 func (c *Conn) Next(dst []byte, max int) (out []byte, more, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.shaken && !c.closing {
+		return dst, false, false
+	}
 	start := len(dst)
 	dst = append(dst, c.greeting...)
 	c.greeting = nil

@@ -97,6 +97,7 @@ func (p *pipeEnd) pump() {
 	for p.another() {
 		for more := true; more; {
 			var end, alive bool
+			closing := p.isClosing() // asked before, so that Next sees what a Close has left
 			buf, more, end, alive = p.take(buf)
 			if !alive {
 				break
@@ -104,7 +105,7 @@ func (p *pipeEnd) pump() {
 			if len(buf) > 0 {
 				p.peer.receive(buf)
 			}
-			if !more && (end || p.isClosing()) {
+			if !more && (end || closing) {
 				p.end(nil)
 				p.peer.leave()
 				break
