@@ -14,8 +14,10 @@ import (
 	"github.com/knnlabs/conduit/internal/key"
 	"github.com/knnlabs/conduit/internal/media"
 	"github.com/knnlabs/conduit/internal/provider"
+	"github.com/knnlabs/conduit/internal/provider/local"
 	"github.com/knnlabs/conduit/internal/push"
 	"github.com/knnlabs/conduit/internal/task"
+	"github.com/knnlabs/conduit/internal/work"
 	"github.com/knnlabs/conduit/signalr"
 )
 
@@ -33,10 +35,13 @@ func (s *Server) compose() error {
 	}
 	links := media.NewSigner(secret, c.Media.LinkLifetime)
 
-	providers, err := s.providers()
+	// All services that generate media.
+	renderer, err := local.New(local.Options{Dir: filepath.Join(s.folder, "renderer"), Parallel: c.Renderer.MaxWorkers, Logger: s.log})
 	if err != nil {
-		return err
+		return fmt.Errorf("the folder for renders cannot be used: %w", err)
 	}
+	s.closers = append(s.closers, renderer.Close)
+	providers := []provider.Provider{renderer}
 	catalog, err := provider.NewCatalog(providers...)
 	if err != nil {
 		return fmt.Errorf("the list of models is impossible: %w", err)
@@ -52,8 +57,12 @@ func (s *Server) compose() error {
 	})
 	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log), Logger: s.log})
 	tasks.AddPublisher(s.hubs)
-	if s.workers, err = s.newWorkers(tasks, providers, results); err != nil {
-		return err
+	s.workers, err = work.New(s.store.Driver(), work.Options{
+		Service: tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
+		MaxWorkers: map[string]int{renderer.Name(): c.Renderer.MaxWorkers}, Logger: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("the workers cannot be made: %w", err)
 	}
 
 	s.keys = key.NewAuthenticator(key.AuthenticatorOptions{

@@ -28,6 +28,7 @@ import (
 	"github.com/knnlabs/conduit/internal/key"
 	"github.com/knnlabs/conduit/internal/push"
 	"github.com/knnlabs/conduit/internal/store"
+	"github.com/knnlabs/conduit/internal/work"
 )
 
 // Options are what New needs.
@@ -51,17 +52,11 @@ type Server struct {
 	keys      *key.Authenticator
 	api       *api.Handler
 	hubs      *push.Hubs
-	workers   workers
+	workers   *work.Workers
 	http      *http.Server
 	listeners []net.Listener
 	draining  atomic.Bool
 	closers   []func() error // in the order of opening
-}
-
-// workers is what runs tasks.
-type workers interface {
-	Start(context.Context) error
-	Stop(context.Context) error
 }
 
 // New makes the data folder where there is none, opens the database for this
