@@ -52,9 +52,9 @@ func (w *Workers) work(ctx context.Context, job *river.Job[task.Job]) error {
 		w: w, p: p, run: run, rec: rec, id: rec.ProviderTaskID,
 		log: w.o.Logger.With("task", rec.ID, "attempt", rec.Attempt, "provider", rec.Provider),
 	}
-	late, cancelLate := context.WithDeadlineCause(w.runs, rec.DeadlineAt, errLate)
-	defer cancelLate()
-	own, cancel := context.WithCancelCause(late)
+	timed, cancelTimed := context.WithDeadlineCause(w.runs, rec.DeadlineAt, errLate)
+	defer cancelTimed()
+	own, cancel := context.WithCancelCause(timed)
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { cancel(errStopping) }) // River stops the hard way
 	defer stop()
@@ -69,7 +69,18 @@ func (w *Workers) work(ctx context.Context, job *river.Job[task.Job]) error {
 			delete(w.active, rec.ID)
 		}
 	}()
+	// At the deadline the task ends, whatever the provider is doing then.
+	late := make(chan struct{})
+	punctual := context.AfterFunc(own, func() {
+		defer close(late)
+		if errors.Is(context.Cause(own), errLate) && a.last(a.run.TimeOut) {
+			a.log.Info("task timed out")
+		}
+	})
 	a.settle(own, a.lead(own))
+	if !punctual() {
+		<-late
+	}
 	return nil
 }
 

@@ -274,6 +274,14 @@ type mortal struct {
 	until int  // operations that are still done; 0: no end
 	after bool // the last one is done, but answers with an error
 	onDie func()
+	gone  bool // the database does not answer for a while
+}
+
+// away makes the database answer no more, or again.
+func (m *mortal) away(gone bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone = gone
 }
 
 func (m *mortal) die() {
@@ -294,6 +302,9 @@ func (m *mortal) op(name string) (before, after error) {
 	defer m.mu.Unlock()
 	if m.dead {
 		return errDead, nil
+	}
+	if m.gone {
+		return task.ErrUnavailable, nil
 	}
 	m.ops = append(m.ops, name)
 	if m.until > 0 && len(m.ops) >= m.until {
@@ -326,6 +337,9 @@ func (m *mortal) isDead() error {
 	defer m.mu.Unlock()
 	if m.dead {
 		return errDead
+	}
+	if m.gone {
+		return task.ErrUnavailable
 	}
 	return nil
 }

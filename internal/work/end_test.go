@@ -1,0 +1,402 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/knnlabs/conduit/internal/media"
+	"github.com/knnlabs/conduit/internal/provider"
+	"github.com/knnlabs/conduit/internal/task"
+)
+
+// TestProvider is what a provider may do, and what the task makes of it.
+func TestProvider(t *testing.T) {
+	refuse := &provider.Error{Code: "content_policy", Message: "not that"}
+	busy := &provider.Error{Code: "provider_rate_limited", Message: "later", Retryable: true}
+	broken := errors.New("connection reset")
+	firstly := func(err error) func(context.Context, provider.Request) error {
+		var n atomic.Int32
+		return func(context.Context, provider.Request) error {
+			if n.Add(1) == 1 {
+				return err
+			}
+			return nil
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		set     func(*fake)
+		ask     bool
+		put     func(string) error
+		state   task.State
+		code    string
+		again   bool // the failure is retryable
+		attempt int
+		submits int
+	}{
+		{name: "fails for good", set: func(f *fake) { f.script = []provider.Update{at(10), failing("content_policy", false)} },
+			state: task.Failed, code: "content_policy", attempt: 1, submits: 1},
+		{name: "fails every time", set: func(f *fake) { f.script = []provider.Update{at(10), failing("provider_unavailable", true)} },
+			state: task.Failed, code: "provider_unavailable", again: true, attempt: 3, submits: 3},
+		{name: "fails without a reason", set: func(f *fake) { f.script = []provider.Update{{Phase: provider.Failed}} },
+			state: task.Failed, code: "provider_unavailable", again: true, attempt: 3, submits: 3},
+		{name: "refuses", set: func(f *fake) { f.onSubmit = firstly(refuse) },
+			state: task.Failed, code: "content_policy", attempt: 1, submits: 1},
+		{name: "refuses once", set: func(f *fake) { f.onSubmit = firstly(busy) },
+			state: task.Completed, attempt: 2, submits: 2},
+		{name: "leaves a submit unclear", set: func(f *fake) { f.onSubmit = firstly(broken) },
+			state: task.Failed, code: "submit_uncertain", again: true, attempt: 1, submits: 1},
+		{name: "leaves a submit unclear, and says it has nothing", set: func(f *fake) { f.onSubmit = firstly(broken) }, ask: true,
+			state: task.Completed, attempt: 2, submits: 2},
+		{name: "leaves a submit unclear, and has it", ask: true,
+			set: func(f *fake) {
+				f.onSubmit = func(_ context.Context, r provider.Request) error { f.add("p:found", r.Intent); return broken }
+			},
+			state: task.Completed, attempt: 1, submits: 1},
+		{name: "leaves a submit unclear, and cannot be asked", ask: true,
+			set: func(f *fake) {
+				f.onSubmit = firstly(broken)
+				f.onLookup = func(string) error { return broken }
+			},
+			state: task.Failed, code: "submit_uncertain", again: true, attempt: 1, submits: 1},
+		{name: "panics in Submit", set: func(f *fake) { f.onSubmit = func(context.Context, provider.Request) error { panic("oh") } },
+			state: task.Failed, code: "submit_uncertain", again: true, attempt: 1, submits: 1},
+		{name: "panics in Submit once, and says it has nothing", ask: true,
+			set: func(f *fake) {
+				var n atomic.Int32
+				f.onSubmit = func(context.Context, provider.Request) error {
+					if n.Add(1) == 1 {
+						panic("oh")
+					}
+					return nil
+				}
+			},
+			state: task.Completed, attempt: 2, submits: 2},
+		{name: "panics in Watch", set: func(f *fake) { f.onWatch = func(context.Context, string, int) error { panic("oh") } },
+			state: task.Failed, code: "provider_unavailable", again: true, attempt: 3, submits: 3},
+		{name: "loses the connection", set: func(f *fake) {
+			f.onWatch = func(_ context.Context, _ string, n int) error {
+				if n < 4 {
+					return broken
+				}
+				return nil
+			}
+		}, state: task.Completed, attempt: 1, submits: 1},
+		{name: "forgets the task for good", set: func(f *fake) {
+			f.onWatch = func(context.Context, string, int) error { return provider.ErrUnknownTask }
+		}, state: task.Failed, code: "provider_unavailable", again: true, attempt: 1, submits: 1},
+		{name: "forgets the task, and says so", ask: true, set: func(f *fake) {
+			f.onWatch = func(_ context.Context, id string, _ int) error {
+				if strings.HasSuffix(id, "-1") {
+					f.note(func() { delete(f.tasks, id) })
+					return provider.ErrUnknownTask
+				}
+				return nil
+			}
+		}, state: task.Completed, attempt: 2, submits: 2},
+		{name: "answers a Watch with an error", set: func(f *fake) {
+			f.onWatch = func(context.Context, string, int) error { return refuse }
+		}, state: task.Failed, code: "content_policy", attempt: 1, submits: 1},
+		{name: "has no result", set: func(f *fake) { f.script = []provider.Update{{Phase: provider.Done}} },
+			state: task.Failed, code: "output_unavailable", again: true, attempt: 1, submits: 1},
+		{name: "cannot give the result", set: func(f *fake) {
+			f.onFetch = func(string) (io.ReadCloser, error) { return nil, broken }
+		}, state: task.Failed, code: "output_unavailable", again: true, attempt: 1, submits: 1},
+		{name: "panics in FetchOutput", set: func(f *fake) {
+			f.onFetch = func(string) (io.ReadCloser, error) { panic("oh") }
+		}, state: task.Failed, code: "output_unavailable", again: true, attempt: 1, submits: 1},
+		{name: "breaks off a result once", set: func(f *fake) {
+			var n atomic.Int32
+			f.onFetch = func(string) (io.ReadCloser, error) {
+				if n.Add(1) == 1 {
+					return io.NopCloser(io.MultiReader(strings.NewReader("res"), brokenReader{})), nil
+				}
+				return io.NopCloser(strings.NewReader("result")), nil
+			}
+		}, state: task.Completed, attempt: 1, submits: 1},
+		{name: "disk is full", put: func(key string) error {
+			if strings.HasSuffix(key, "-1.webm") {
+				return fmt.Errorf("media: %w", media.ErrFull)
+			}
+			return nil
+		}, set: func(f *fake) {
+			two := done
+			two.Outputs = []provider.Output{done.Outputs[0], done.Outputs[0]}
+			two.Outputs[1].Index = 1
+			f.script = []provider.Update{two}
+		}, state: task.Failed, code: "storage_full", again: true, attempt: 1, submits: 1},
+		{name: "cannot be told to stop", set: func(f *fake) {
+			f.script = []provider.Update{failing("content_policy", false)}
+			f.onCancel = func(string) error { panic("oh") }
+		}, state: task.Failed, code: "content_policy", attempt: 1, submits: 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f, m := newFake(), newMemory()
+			m.onPut = c.put
+			f.script = []provider.Update{at(20), done}
+			if c.set != nil {
+				c.set(f)
+			}
+			var p provider.Provider = f
+			if c.ask {
+				p = askable{f}
+			}
+			in := rig(t, setup{provider: p, media: m})
+			id := in.submit().ID
+			rec := in.wait(id, "ended", func(r task.Record) bool { return r.State.Final() })
+			if rec.State != c.state || rec.Attempt != c.attempt {
+				t.Errorf("%s in attempt %d (%+v), want %s in %d", rec.State, rec.Attempt, rec.Failure, c.state, c.attempt)
+			}
+			if c.code != "" && (rec.Failure == nil || rec.Failure.Code != c.code || rec.Failure.Retryable != c.again) {
+				t.Errorf("failure %+v, want %s, retryable %v", rec.Failure, c.code, c.again)
+			}
+			f.mu.Lock()
+			submits := len(f.submits)
+			f.mu.Unlock()
+			if submits != c.submits {
+				t.Errorf("%d submits, want %d", submits, c.submits)
+			}
+			if keys := m.keys(); len(keys) != len(rec.Outputs) {
+				t.Errorf("stored %v, the task has %v", keys, rec.Outputs)
+			}
+			in.events(id)
+			// The next one finds everything as it should be.
+			m.onPut = nil
+			f.note(func() {
+				f.onSubmit, f.onWatch, f.onFetch, f.onLookup, f.onCancel = nil, nil, nil, nil, nil
+				f.script = []provider.Update{done}
+			})
+			in.waitState(in.submit().ID, task.Completed)
+		})
+	}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+
+// steps are the places at which a task can be when something happens to it.
+var steps = []struct {
+	name  string
+	reach func(t *testing.T, in *instance, f *fake, s *stepper)
+	told  bool // the provider has the task, and is told to stop
+}{
+	{"pending", nil, false},
+	{"submitting", func(t *testing.T, in *instance, f *fake, s *stepper) { <-s.inSubmit }, true},
+	{"running", func(t *testing.T, in *instance, f *fake, s *stepper) {
+		close(s.submit)
+		f.say("p:"+s.id+"-1", at(30))
+		f.wait(t, "watched", func() bool { return f.tasks["p:"+s.id+"-1"] != nil })
+		f.say("p:"+s.id+"-1", at(30))
+		in.wait(s.id, "at 30", func(r task.Record) bool { return r.Progress == 30 })
+	}, true},
+	{"storing", func(t *testing.T, in *instance, f *fake, s *stepper) {
+		close(s.submit)
+		f.wait(t, "watched", func() bool { return f.tasks["p:"+s.id+"-1"] != nil })
+		f.say("p:"+s.id+"-1", done)
+		<-s.inFetch
+	}, true},
+	{"waiting to try again", func(t *testing.T, in *instance, f *fake, s *stepper) {
+		close(s.submit)
+		f.wait(t, "watched", func() bool { return f.tasks["p:"+s.id+"-1"] != nil })
+		f.say("p:"+s.id+"-1", failing("provider_unavailable", true))
+		in.wait(s.id, "waiting", func(r task.Record) bool { return r.QueueAt != nil })
+	}, false},
+}
+
+// stepper leads a task to a step and holds it there.
+type stepper struct {
+	id                        string
+	inSubmit, submit, inFetch chan struct{}
+}
+
+func atStep(t *testing.T, i int, timeout time.Duration) (in *instance, f *fake, m *memory, id string, release func()) {
+	f, m = newFake(), newMemory()
+	s := &stepper{inSubmit: make(chan struct{}), submit: make(chan struct{}), inFetch: make(chan struct{})}
+	f.onSubmit = func(context.Context, provider.Request) error {
+		close(s.inSubmit)
+		<-s.submit
+		return nil
+	}
+	f.onFetch = func(string) (io.ReadCloser, error) {
+		close(s.inFetch)
+		return stuck{t.Context()}, nil
+	}
+	in = rig(t, setup{provider: f, media: m, idle: true, service: task.Options{Backoff: time.Hour}})
+	id = in.submit(func(r *task.Request) { r.Timeout = timeout }).ID
+	s.id = id
+	if reach := steps[i].reach; reach != nil {
+		in.start()
+		reach(t, in, f, s)
+	}
+	return in, f, m, id, func() {
+		select {
+		case <-s.submit:
+		default:
+			close(s.submit)
+		}
+	}
+}
+
+// stuck is a result that never comes.
+type stuck struct{ ctx context.Context }
+
+func (s stuck) Read(p []byte) (int, error) {
+	select {
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	case <-time.After(time.Millisecond): // a byte at a time
+		p[0] = 'x'
+		return 1, nil
+	}
+}
+func (s stuck) Close() error { return nil }
+
+func TestCancel(t *testing.T) {
+	for i, step := range steps {
+		t.Run(step.name, func(t *testing.T) {
+			t.Parallel()
+			in, f, m, id, release := atStep(t, i, 0)
+			if _, err := in.svc.Cancel(t.Context(), "key_b", id); !errors.Is(err, task.ErrNotFound) {
+				t.Errorf("a foreign key: %v", err)
+			}
+			for range 2 { // the second is no error
+				got, err := in.svc.Cancel(t.Context(), "key_a", id)
+				if err != nil || got.State != task.Cancelled {
+					t.Fatalf("%s, %v", got.State, err)
+				}
+			}
+			release()
+			if step.told {
+				f.wait(t, "told to stop", func() bool { return len(f.cancels) == 1 && len(f.releases) == 1 })
+			}
+			if step.reach == nil {
+				in.start()
+			}
+			in.wait(id, "tidy", func(r task.Record) bool { return r.TidyAt == nil })
+			in.stop()
+			es := in.events(id)
+			wantNames(t, es[len(es)-1:], "Cancelled")
+			if keys := m.keys(); len(keys) != 0 {
+				t.Errorf("stored %v", keys)
+			}
+			if step.reach == nil && len(f.submits) != 0 {
+				t.Errorf("%d submits", len(f.submits))
+			}
+		})
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	for i, step := range steps {
+		t.Run(step.name, func(t *testing.T) {
+			t.Parallel()
+			in, f, m, id, release := atStep(t, i, 700*time.Millisecond)
+			if step.reach == nil {
+				time.Sleep(time.Until(must(in.db.Get(t.Context(), id)).DeadlineAt)) // poll: the deadline is a matter of the clock
+				in.start()
+			}
+			rec := in.waitState(id, task.TimedOut)
+			release()
+			if rec.Failure == nil || rec.Failure.Code != "timed_out" || rec.Failure.Retryable {
+				t.Errorf("%+v", rec.Failure)
+			}
+			if step.told {
+				f.wait(t, "told to stop", func() bool { return len(f.cancels) == 1 && len(f.releases) == 1 })
+			}
+			in.wait(id, "tidy", func(r task.Record) bool { return r.TidyAt == nil })
+			in.stop()
+			es := in.events(id)
+			wantNames(t, es[len(es)-1:], "Failed")
+			if keys := m.keys(); len(keys) != 0 {
+				t.Errorf("stored %v", keys)
+			}
+		})
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// TestCancelElsewhere cancels on an instance that does not run the task.
+func TestCancelElsewhere(t *testing.T) {
+	f := newFake()
+	path := filepath.Join(t.TempDir(), "conduit.db")
+	a := rig(t, setup{path: path, provider: f})
+	b := rig(t, setup{path: path, provider: f, idle: true})
+	id := a.submit().ID
+	f.wait(t, "submitted", func() bool { return len(f.tasks) == 1 })
+	if _, err := b.svc.Cancel(t.Context(), "key_a", id); err != nil {
+		t.Fatal(err)
+	}
+	f.wait(t, "told to stop", func() bool { return len(f.cancels) == 1 })
+	a.events(id)
+}
+
+// TestCancelGivenBack cancels a task that no worker has, but the provider.
+func TestCancelGivenBack(t *testing.T) {
+	f := newFake()
+	path := filepath.Join(t.TempDir(), "conduit.db")
+	a := rig(t, setup{path: path, provider: f})
+	id := a.submit().ID
+	a.wait(id, "submitted", func(r task.Record) bool { return r.ProviderTaskID != "" })
+	a.stop()
+	if _, err := a.svc.Cancel(t.Context(), "key_a", id); err != nil {
+		t.Fatal(err)
+	}
+	b := rig(t, setup{path: path, provider: f})
+	f.wait(t, "told to stop", func() bool { return len(f.cancels) == 1 && len(f.releases) == 1 })
+	b.wait(id, "tidy", func(r task.Record) bool { return r.TidyAt == nil })
+}
+
+// TestLimits queues a thousand tasks of one key.
+func TestLimits(t *testing.T) {
+	f := newFake()
+	var now, most atomic.Int32
+	f.onWatch = func(context.Context, string, int) error {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		return nil
+	}
+	f.onFetch = func(string) (io.ReadCloser, error) {
+		now.Add(-1)
+		return io.NopCloser(strings.NewReader("x")), nil
+	}
+	f.script = []provider.Update{done}
+	in := rig(t, setup{provider: f, idle: true, work: Options{MaxWorkers: map[string]int{"fake": 40}}})
+	var ids []string
+	for range 1000 {
+		ids = append(ids, in.submit().ID)
+	}
+	if _, _, err := in.svc.Submit(t.Context(), request); !errors.Is(err, task.ErrTooMany) {
+		t.Errorf("one more: %v", err)
+	}
+	other := request
+	other.KeyID = "key_b"
+	if _, _, err := in.svc.Submit(t.Context(), other); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	in.start()
+	for _, id := range ids {
+		in.waitState(id, task.Completed)
+	}
+	if most.Load() > 10+1 { // one of the other key
+		t.Errorf("%d ran at the same time", most.Load())
+	}
+	if len(f.submits) != 1001 {
+		t.Errorf("%d submits", len(f.submits))
+	}
+}
