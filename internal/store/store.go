@@ -58,6 +58,9 @@ type Store struct {
 	jobs   *river.Client[*sql.Tx]
 	driver *riversqlite.Driver
 	lock   *sql.DB // holds the lock of Exclusive; nil without
+
+	// What every change of a task runs is parsed once, on the writing connection.
+	getTask, updateTask, addEvent *sql.Stmt
 }
 
 var (
@@ -103,6 +106,14 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	s.driver = riversqlite.New(s.write)
 	if err := s.migrate(ctx, path, o.Logger); err != nil {
 		return nil, err
+	}
+	for _, p := range []struct {
+		into  **sql.Stmt
+		query string
+	}{{&s.getTask, getTask}, {&s.updateTask, updateTask}, {&s.addEvent, addEvent}} {
+		if *p.into, err = s.write.PrepareContext(ctx, p.query); err != nil {
+			return nil, wrap(fmt.Errorf("store: %w", err))
+		}
 	}
 	// FetchCooldown limits how often an insertion is told to the workers: at
 	// its least, no job waits for the one before.
@@ -150,6 +161,11 @@ func open(path string, busy time.Duration, conns int, options ...string) (*sql.D
 // Close closes the database. Workers on it must have stopped.
 func (s *Store) Close() error {
 	var errs []error
+	for _, p := range []*sql.Stmt{s.getTask, s.updateTask, s.addEvent} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
 	for _, db := range []*sql.DB{s.read, s.write, s.lock} {
 		if db != nil {
 			errs = append(errs, db.Close())

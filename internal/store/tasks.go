@@ -23,11 +23,11 @@ func (s *Store) Create(ctx context.Context, c task.Creation) (t task.Task, creat
 			return err
 		}
 		if earlier != "" {
-			rec, err := get(ctx, tx, earlier)
+			rec, err := oneRecord(tx.StmtContext(ctx, s.getTask).QueryRowContext(ctx, earlier))
 			t = rec.Task
 			return err
 		}
-		if err := insert(ctx, tx, s.jobs, c); err != nil {
+		if err := s.insert(ctx, tx, c); err != nil {
 			return err
 		}
 		t, created = c.Record.Task, true
@@ -68,7 +68,7 @@ func repeated(ctx context.Context, tx *sql.Tx, c task.Creation) (string, error) 
 	return id, nil
 }
 
-func insert(ctx context.Context, tx *sql.Tx, jobs *river.Client[*sql.Tx], c task.Creation) error {
+func (s *Store) insert(ctx context.Context, tx *sql.Tx, c task.Creation) error {
 	rec := c.Record
 	var unfinished int
 	err := tx.QueryRowContext(ctx,
@@ -83,7 +83,7 @@ func insert(ctx context.Context, tx *sql.Tx, jobs *river.Client[*sql.Tx], c task
 	if err != nil {
 		return err
 	}
-	job, err := insertJob(ctx, tx, jobs, rec.ID, rec.Provider)
+	job, err := s.insertJob(ctx, tx, rec.ID, rec.Provider)
 	if err != nil {
 		return err
 	}
@@ -106,34 +106,33 @@ func insert(ctx context.Context, tx *sql.Tx, jobs *river.Client[*sql.Tx], c task
 			return err
 		}
 	}
-	return appendEvent(ctx, tx, c.Event)
+	return s.appendEvent(ctx, tx, c.Event)
 }
 
 // insertJob queues a job for a task and returns its number.
-func insertJob(ctx context.Context, tx *sql.Tx, jobs *river.Client[*sql.Tx], id, provider string) (int64, error) {
-	r, err := jobs.InsertTx(ctx, tx, task.Job{TaskID: id}, &river.InsertOpts{Queue: provider})
+func (s *Store) insertJob(ctx context.Context, tx *sql.Tx, id, provider string) (int64, error) {
+	r, err := s.jobs.InsertTx(ctx, tx, task.Job{TaskID: id}, &river.InsertOpts{Queue: provider})
 	if err != nil {
 		return 0, fmt.Errorf("store: job of %s: %w", id, err)
 	}
 	return r.Job.ID, nil
 }
 
-func appendEvent(ctx context.Context, tx *sql.Tx, e task.Event) error {
+const addEvent = `INSERT INTO events (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?)`
+
+func (s *Store) appendEvent(ctx context.Context, tx *sql.Tx, e task.Event) error {
 	v, err := eventValues(e)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO events (`+eventColumns+`) VALUES (?, ?, ?, ?, ?, ?)`, v...)
+	_, err = tx.StmtContext(ctx, s.addEvent).ExecContext(ctx, v...)
 	return err
 }
 
-// querier is a database or a transaction.
-type querier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
+const getTask = `SELECT ` + recordColumns + ` FROM tasks WHERE id = ?`
 
-func get(ctx context.Context, q querier, id string) (task.Record, error) {
-	rec, err := scanRecord(q.QueryRowContext(ctx, `SELECT `+recordColumns+` FROM tasks WHERE id = ?`, id))
+func oneRecord(r row) (task.Record, error) {
+	rec, err := scanRecord(r)
 	if errors.Is(err, sql.ErrNoRows) {
 		return task.Record{}, task.ErrNotFound
 	}
@@ -142,7 +141,7 @@ func get(ctx context.Context, q querier, id string) (task.Record, error) {
 
 // Get implements task.Store.
 func (s *Store) Get(ctx context.Context, id string) (task.Record, error) {
-	rec, err := get(ctx, s.read, id)
+	rec, err := oneRecord(s.read.QueryRowContext(ctx, getTask, id))
 	return rec, wrap(err)
 }
 
@@ -161,7 +160,7 @@ func (t changeTx) Running(keyID string) (n int, err error) {
 func (s *Store) Change(ctx context.Context, id string, fn func(task.Tx, *task.Record) (task.Change, error)) (task.Record, error) {
 	var rec task.Record
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		was, err := get(ctx, tx, id)
+		was, err := oneRecord(tx.StmtContext(ctx, s.getTask).QueryRowContext(ctx, id))
 		if err != nil {
 			return err
 		}
@@ -170,11 +169,11 @@ func (s *Store) Change(ctx context.Context, id string, fn func(task.Tx, *task.Re
 		if err != nil || c.NoRecord {
 			return err
 		}
-		if err := update(ctx, tx, was, rec); err != nil {
+		if err := s.update(ctx, tx, was, rec); err != nil {
 			return err
 		}
 		if c.Event != nil {
-			if err := appendEvent(ctx, tx, *c.Event); err != nil {
+			if err := s.appendEvent(ctx, tx, *c.Event); err != nil {
 				return err
 			}
 		}
@@ -194,13 +193,15 @@ func (s *Store) Change(ctx context.Context, id string, fn func(task.Tx, *task.Re
 	return rec, nil
 }
 
+const updateTask = `UPDATE tasks SET ` + mutable + ` WHERE id = ? AND state = ? AND attempt = ? AND sequence = ?`
+
 // update writes rec over was, as long as nobody wrote in between.
-func update(ctx context.Context, tx *sql.Tx, was, rec task.Record) error {
+func (s *Store) update(ctx context.Context, tx *sql.Tx, was, rec task.Record) error {
 	args, err := changing(rec)
 	if err != nil {
 		return err
 	}
-	r, err := tx.ExecContext(ctx, `UPDATE tasks SET `+mutable+` WHERE id = ? AND state = ? AND attempt = ? AND sequence = ?`,
+	r, err := tx.StmtContext(ctx, s.updateTask).ExecContext(ctx,
 		append(args, was.ID, was.State, was.Attempt, was.Sequence)...)
 	if err != nil {
 		return err
@@ -212,7 +213,7 @@ func update(ctx context.Context, tx *sql.Tx, was, rec task.Record) error {
 }
 
 func (s *Store) queue(ctx context.Context, tx *sql.Tx, id, provider string) error {
-	job, err := insertJob(ctx, tx, s.jobs, id, provider)
+	job, err := s.insertJob(ctx, tx, id, provider)
 	if err != nil {
 		return err
 	}
