@@ -81,14 +81,15 @@ func (k *clientConn) begin() {
 		return
 	}
 	if k.client.opts.KeepAliveInterval > 0 {
-		k.ping()
+		k.ping(true)
 	}
 	go k.watch()
 }
 
-func (k *clientConn) ping() {
+// ping sends a ping; unless always, only if nothing better waits to be sent.
+func (k *clientConn) ping(always bool) {
 	k.mu.Lock()
-	idle := len(k.out) == 0 && !k.leaving && !k.ended // else there is something better to send
+	idle := (always || len(k.out) == 0) && !k.leaving && !k.ended
 	if idle {
 		k.out = append(k.out, k.proto.Append(nil, &wire.Message{Type: wire.Ping}))
 	}
@@ -122,7 +123,7 @@ func (k *clientConn) watch() {
 			return
 		}
 		if o.KeepAliveInterval > 0 && now-k.sent.Load() >= int64(o.KeepAliveInterval) {
-			k.ping()
+			k.ping(false)
 		}
 	}
 }
