@@ -181,7 +181,7 @@ func collectFields(t reflect.Type, c Casing, path []int, open map[reflect.Type]b
 		if inner.Kind() == reflect.Pointer && inner.Name() == "" {
 			inner = inner.Elem()
 		}
-		if !sf.IsExported() && !(sf.Anonymous && inner.Kind() == reflect.Struct) {
+		if !sf.IsExported() && (!sf.Anonymous || inner.Kind() != reflect.Struct) {
 			continue
 		}
 		tag := sf.Tag.Get("json")

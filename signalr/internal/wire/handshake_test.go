@@ -222,3 +222,31 @@ func TestHandshakeRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONFaultWords has one bad text for each way in which a text can be bad.
+func TestJSONFaultWords(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"a":`:                           "Expected depth to be zero at the end of the JSON payload. There is an open JSON object or array that should be closed. LineNumber: 0 | BytePositionInLine: 5.",
+		`{"a`:                             "Expected end of string, but instead reached end of data. LineNumber: 0 | BytePositionInLine: 3.",
+		`{"a":-`:                          "Expected a digit ('0'-'9'), but instead reached end of data. LineNumber: 0 | BytePositionInLine: 6.",
+		`{a`:                              "'a' is an invalid start of a property name. Expected a '\"'. LineNumber: 0 | BytePositionInLine: 1.",
+		`{"a";`:                           "';' is invalid after a property name. Expected a ':'. LineNumber: 0 | BytePositionInLine: 4.",
+		`{"a":1 2`:                        "'2' is invalid after a value. Expected either ',', '}', or ']'. LineNumber: 0 | BytePositionInLine: 7.",
+		"{\"a\x01":                        "'0x01' is invalid within a JSON string. The string should be correctly escaped. LineNumber: 0 | BytePositionInLine: 3.",
+		`{"\a`:                            "'a' is an invalid escapable character within a JSON string. The string should be correctly escaped. LineNumber: 0 | BytePositionInLine: 3.",
+		`{"\u12g`:                         "'g' is not a hex digit following '\\u' within a JSON string. The string should be correctly escaped. LineNumber: 0 | BytePositionInLine: 6.",
+		`{"a":01}`:                        "Invalid leading zero before '1'. LineNumber: 0 | BytePositionInLine: 6.",
+		`{"a":-x}`:                        "'x' is invalid within a number, immediately after a sign character ('+' or '-'). Expected a digit ('0'-'9'). LineNumber: 0 | BytePositionInLine: 6.",
+		`{"a":1.x}`:                       "'x' is invalid within a number, immediately after a decimal point ('.'). Expected a digit ('0'-'9'). LineNumber: 0 | BytePositionInLine: 7.",
+		`{"a":1ex}`:                       "'x' is an invalid end of a number. Expected a delimiter. LineNumber: 0 | BytePositionInLine: 7.",
+		`{"a":1x}`:                        "'x' is an invalid end of a number. Expected a delimiter. LineNumber: 0 | BytePositionInLine: 6.",
+		`{"a":fals3}`:                     "'fals3}' is an invalid JSON literal. Expected the literal 'false'. LineNumber: 0 | BytePositionInLine: 9.",
+		"\xef\xbb\xbf{}":                  "'0xEF' is an invalid start of a value. LineNumber: 0 | BytePositionInLine: 0.",
+		`{"a":` + strings.Repeat("[", 64): "The maximum configured depth of 64 has been exceeded. Cannot read next JSON object or array. LineNumber: 0 | BytePositionInLine: 68.",
+	} {
+		_, _, err := ParseHandshakeRequest([]byte(in+"\x1e"), 0)
+		if want := "An unexpected error occurred during connection handshake. JsonReaderException: " + want; errorText(err) != want {
+			t.Errorf("%s\ngot  %v\nwant %s", in, err, want)
+		}
+	}
+}

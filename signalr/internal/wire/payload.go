@@ -20,7 +20,6 @@ var (
 	durationType = reflect.TypeFor[time.Duration]()
 	rawType      = reflect.TypeFor[Raw]()
 	numberType   = reflect.TypeFor[json.Number]()
-	bytesType    = reflect.TypeFor[[]byte]()
 )
 
 // Interfaces by which a type says itself how it is written and read.

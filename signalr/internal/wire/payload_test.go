@@ -44,6 +44,21 @@ type lying struct{}
 
 func (lying) MarshalJSON() ([]byte, error) { return []byte("{} \x1e{}"), nil }
 
+// packed writes and reads itself as a MessagePack integer.
+type packed struct{ n int64 }
+
+func (p packed) MarshalMsg(b []byte) ([]byte, error) { return append(b, byte(p.n)), nil }
+
+func (p *packed) UnmarshalMsg(b []byte) ([]byte, error) {
+	p.n = int64(b[0])
+	return b[1:], nil
+}
+
+// broken writes what is no MessagePack object.
+type broken struct{}
+
+func (broken) MarshalMsg(b []byte) ([]byte, error) { return append(b, 0x92, 0x01), nil }
+
 type inner struct {
 	Inner int
 	Both  int
@@ -56,7 +71,7 @@ type named struct {
 	URLPath   string
 	Tagged    int       `json:"the_tag"`
 	Gone      int       `json:"-"`
-	Dash      int       `json:"-,"`
+	Dash      int       `json:"-,"` //nolint:staticcheck // a field named "-", which encoding/json knows
 	Empty     []int     `json:"empty,omitempty"`
 	Null      *int      `json:",omitempty"`
 	Zero      time.Time `json:",omitzero"`
@@ -236,7 +251,7 @@ func TestFieldsAsEncodingJSON(t *testing.T) {
 			Named named
 		}{1, 2},
 		struct {
-			A int      `json:"bad\"name,omitempty"`
+			A int      `json:"bad\"name,omitempty"` //nolint:staticcheck // a name that does not count
 			B int      `json:"b.c-d"`
 			C int      `json:",omitempty"`
 			D any      `json:",omitempty"`
@@ -292,3 +307,17 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func pointerTo[T any](v T) *T { return &v }
+
+func TestMarshalMsg(t *testing.T) {
+	raw, err := MessagePack.AppendValue(nil, []any{packed{5}, &packed{6}}, DefaultCasing)
+	if err != nil || string(raw) != "\x92\x05\x06" {
+		t.Fatalf("wrote %q, %v", raw, err)
+	}
+	var back []packed
+	if err := MessagePack.DecodeValue(raw, &back); err != nil || len(back) != 2 || back[1].n != 6 {
+		t.Errorf("read %+v, %v", back, err)
+	}
+	if raw, err := MessagePack.AppendValue(nil, broken{}, DefaultCasing); err == nil {
+		t.Errorf("%q got out", raw)
+	}
+}

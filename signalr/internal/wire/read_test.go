@@ -234,3 +234,28 @@ func TestTypeNames(t *testing.T) {
 		t.Errorf("counted %v", counted)
 	}
 }
+
+// TestMessageKeepsLittle parses a large message and then a small one: what the
+// large one needed does not stay with the Message.
+func TestMessageKeepsLittle(t *testing.T) {
+	var m Message
+	long := strings.Repeat("t", maxKeptTarget+1)
+	large := `{"type":1,"target":"` + long + `","arguments":[` + strings.Repeat("0,", 10*maxKeptArguments) + `0]}`
+	if err := JSON.Parse([]byte(large), &m); err != nil || len(m.Arguments) != 10*maxKeptArguments+1 || m.Target != long {
+		t.Fatalf("%d arguments, %v", len(m.Arguments), err)
+	}
+	if err := JSON.Parse([]byte(`{"type":6}`), &m); err != nil {
+		t.Fatal(err)
+	}
+	if cap(m.Arguments) > maxKeptArguments || len(m.lastTarget) > maxKeptTarget {
+		t.Errorf("%d arguments and a target of %d bytes are kept", cap(m.Arguments), len(m.lastTarget))
+	}
+}
+
+func TestByName(t *testing.T) {
+	for name, want := range map[string]Protocol{"json": JSON, "JSON": JSON, "MessagePack": MessagePack, "xml": nil, "": nil, "\u017fon": nil} {
+		if got, ok := ByName(name); got != want || ok != (want != nil) {
+			t.Errorf("%q: got %v, %t", name, got, ok)
+		}
+	}
+}
