@@ -70,7 +70,9 @@ func errorsHub(opts HubOptions) *Hub {
 func TestErrorSentences(t *testing.T) {
 	const binding = "InvalidDataException: Error binding arguments. Make sure that the types of the provided values match the types of the hub method being invoked."
 	failed := func(m string) string { return fmt.Sprintf("Failed to invoke '%s' due to an error on the server.", m) }
-	unexpected := func(m string) string { return fmt.Sprintf("An unexpected error occurred invoking '%s' on the server.", m) }
+	unexpected := func(m string) string {
+		return fmt.Sprintf("An unexpected error occurred invoking '%s' on the server.", m)
+	}
 	const streaming = "An error occurred on the server while streaming results."
 	call := func(target, args string) string {
 		return fmt.Sprintf(`{"type":1,"invocationId":"1","target":"%s","arguments":[%s]}`, target, args)
