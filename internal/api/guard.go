@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -44,20 +45,9 @@ func (h *Handler) guard(next http.Handler) http.Handler {
 		ensureRequestID(w.Header())
 		t := &tracked{ResponseWriter: w}
 		defer func() {
-			v := recover()
-			if v == nil {
-				return
+			if v := recover(); v != nil {
+				h.panicked(t, r, v)
 			}
-			if v == http.ErrAbortHandler {
-				panic(v)
-			}
-			h.log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "method", r.Method,
-				"route", r.Pattern, "request_id", w.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
-			if t.began {
-				panic(http.ErrAbortHandler) // half an answer must not look whole
-			}
-			forgetBody(w.Header())
-			writeProblem(w, internalError())
 		}()
 		if !validHost(r.Host) {
 			writeProblem(t, badRequest("", "The Host header is not a host name with an optional port."))
@@ -65,6 +55,20 @@ func (h *Handler) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(t, r)
 	})
+}
+
+// panicked answers for a handler that panicked with v.
+func (h *Handler) panicked(t *tracked, r *http.Request, v any) {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v) // net/http's own way to break off
+	}
+	h.log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "method", r.Method,
+		"path", r.URL.Path, "request_id", t.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
+	if t.began {
+		panic(http.ErrAbortHandler) // half an answer must not look whole
+	}
+	forgetBody(t.Header())
+	writeProblem(t, internalError())
 }
 
 // forgetBody removes the headers that describe a body which will not come.

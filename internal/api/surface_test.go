@@ -310,8 +310,8 @@ func TestPanicAfterTheAnswerBeganEndsTheConnection(t *testing.T) {
 		panic("secret detail")
 	}))
 	defer func() {
-		if v := recover(); v != http.ErrAbortHandler {
-			t.Errorf("panicked with %v", v)
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("panicked with %v", err)
 		}
 	}()
 	guarded.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/x", nil))

@@ -113,7 +113,7 @@ func (h *Hubs) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		h.expire(time.Now())
+		h.expire(time.Now()) //nolint:contextcheck // it looks at the connections' own contexts
 		if err := h.Repair(ctx); err != nil && ctx.Err() == nil {
 			h.logger.WarnContext(ctx, "watched tasks could not be looked up", "error", err)
 		}
