@@ -209,6 +209,7 @@ func fuzzTargets() []any {
 // FuzzDecodeValue binds bytes to every kind of target in both protocols. What
 // fits is written and read again, with the same result.
 func FuzzDecodeValue(f *testing.F) {
+	f.Add([]byte("-0.0"), false)
 	for _, p := range []string{"json", "messagepack"} {
 		for _, g := range golden(f) {
 			frame, n, err := g.codec().Split(g.bytes, 0)

@@ -63,7 +63,7 @@ func (d *jsonDecoder) any(t reflect.Type) (any, *jsonMismatch) {
 }
 
 func anyNumber(number string) any {
-	if !strings.ContainsAny(number, ".eE") {
+	if number != "-0" && !strings.ContainsAny(number, ".eE") { // only a float has a negative zero
 		if n, err := strconv.ParseInt(number, 10, 64); err == nil {
 			return n
 		}

@@ -30,6 +30,10 @@ type jsonReader struct {
 
 // Parse reads the object of a message. What follows its closing brace is not
 // looked at.
+//
+// The reference binds while it reads, and lets a StreamInvocation without id
+// pass when its arguments do not bind; Parse knows nothing of parameters, and
+// such a message is always a fault.
 func (JSONProtocol) Parse(frame []byte, m *Message) error {
 	m.reset()
 	r := jsonReader{scanner: scanner{data: frame}, m: m}
