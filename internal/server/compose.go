@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -120,22 +121,25 @@ func (s *Server) handler() http.Handler {
 }
 
 // hubHandler serves the hubs. Their paths fold case (transports 2); below
-// /hubs/ there is nothing else.
+// /hubs/ there is nothing else. Each hub is mounted on a mux at its own path,
+// which is how it knows what lies below it.
 func (s *Server) hubHandler() http.Handler {
-	hubs := map[string]http.Handler{
+	hubs := http.NewServeMux()
+	for path, hub := range map[string]http.Handler{
 		push.VideoPath: s.keys.Middleware(key.Require(key.ScopeVideo)(s.hubs.Video())),
+	} {
+		hubs.Handle(path, hub)
+		hubs.Handle(path+"/", hub)
 	}
+	hubs.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(http.StatusNotFound)
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := strings.ToLower(r.URL.Path)
-		if i := strings.IndexByte(path[len("/hubs/"):], '/'); i >= 0 {
-			path = path[:len("/hubs/")+i]
-		}
-		h, ok := hubs[path]
-		if !ok {
-			w.Header().Set("Content-Length", "0")
-			w.WriteHeader(http.StatusNotFound)
-			return
-		}
-		h.ServeHTTP(w, r)
+		folded := *r
+		folded.URL = new(url.URL)
+		*folded.URL = *r.URL
+		folded.URL.Path, folded.URL.RawPath = strings.ToLower(r.URL.Path), ""
+		hubs.ServeHTTP(w, &folded)
 	})
 }
