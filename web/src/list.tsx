@@ -110,7 +110,7 @@ async function download(task: Task): Promise<void> {
   if (!url) return;
   const link = document.createElement('a');
   link.href = url;
-  link.download = `${task.id}.webm`;
+  link.download = ''; // the server names it
   link.click();
 }
 
