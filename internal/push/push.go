@@ -121,8 +121,16 @@ func (h *Hubs) Run(ctx context.Context) {
 }
 
 // Repair sends what is stored of the tasks watched on this server and was not
-// published here. It is called by Run, and after a backplane has come back.
+// published here. Run calls it.
 func (h *Hubs) Repair(ctx context.Context) error { return h.video.repair(ctx) }
+
+// Recover is Repair for after a backplane has come back: what was published
+// meanwhile may not have reached this server's own clients either, so it is
+// sent to them again. Who has it does not see it twice.
+func (h *Hubs) Recover(ctx context.Context) error {
+	h.video.watches.doubt()
+	return h.video.repair(ctx)
+}
 
 // LoseKey ends the connections of a key that no longer counts. Their clients
 // are told not to come back: they would be refused.

@@ -19,6 +19,7 @@ type watches struct {
 type watch struct {
 	taskID, keyID string
 	last          int64 // everything up to here was sent, or overtaken
+	floor         int64 // everything up to here every watcher had when it came
 	ended         bool  // last is the terminal event: nothing can be missing
 	pass          int   // of due, when somebody last watched
 }
@@ -35,12 +36,24 @@ func (w *watches) note(keyID, taskID string, sequence int64, terminal bool) {
 		if w.tasks == nil {
 			w.tasks = map[string]*watch{}
 		}
-		t = &watch{taskID: taskID, keyID: keyID, last: sequence, ended: terminal}
+		t = &watch{taskID: taskID, keyID: keyID, last: sequence, floor: sequence, ended: terminal}
 		w.tasks[taskID] = t
 	case sequence < t.last:
 		t.last, t.ended = sequence, false
 	}
+	t.floor = min(t.floor, sequence)
 	t.pass = w.passes
+}
+
+// doubt takes back what sent said: it may have reached nobody.
+func (w *watches) doubt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.tasks {
+		if t.floor < t.last {
+			t.last, t.ended = t.floor, false
+		}
+	}
 }
 
 // sent is for an event that went to all watchers. What is below it cannot be
