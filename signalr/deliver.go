@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
 
 // receiver is a hub as its backplane sees it.
@@ -81,6 +83,9 @@ func (f *fan) give(c *Conn, member *membership) {
 	if err != nil {
 		f.fail(c, err)
 		return
+	}
+	if f.hub.opts.EnableMessageTracing {
+		f.hub.opts.Logger.Debug("message sent", "connection", c.id, "type", wire.Invocation.String(), "target", f.m.payload.target, "invocation", f.m.InvocationID)
 	}
 	d := delivery{frame: frame, member: member, order: f.m.Order, latest: f.m.latest}
 	if c.queue(d) != full {

@@ -1,4 +1,76 @@
 // Package signalr is SignalR for Go: hubs that the official SignalR clients of
 // every language use unchanged, and a client for the hubs of any SignalR
-// server.
+// server. It speaks the protocol of ASP.NET Core 8, 9 and 10 to the byte and to
+// the error sentence.
+//
+// # A hub
+//
+// A hub is an http.Handler. Methods that clients may call are registered,
+// nothing else is reachable:
+//
+//	hub := signalr.NewHub("chat", signalr.HubOptions{})
+//	signalr.Handle(hub, "Say", func(ctx context.Context, c *signalr.Conn, text string) error {
+//		return message.Send(ctx, hub.All(), text)
+//	})
+//	mux.Handle("/chat", hub)
+//	mux.Handle("/chat/", hub)
+//
+// Authentication, CORS and limits are ordinary middleware around it; what they
+// put into the request's context is in the context of the connection's methods.
+// HubOptions.UserID names the user by it.
+//
+// # Sending
+//
+// Messages are declared once, with their payload:
+//
+//	var message = signalr.NewEvent[string]("Message")
+//
+// and sent to an Audience: Hub.All, Hub.Client, Hub.Group, Hub.User and their
+// kin, Conn.Caller, Conn.Others, Conn.OthersInGroup. A message is encoded once
+// for each hub protocol, and put into the bounded queue of each receiver; what
+// a goroutine sends to an audience arrives in that order. HubOptions.SlowClient
+// says what happens to a client that does not keep up. An event may have a key
+// and a position, so that duplicates and stragglers vanish, and may be
+// LatestOnly, so that a client that lags gets the newest only; see
+// EventOptions.
+//
+// Conn.CatchUp joins a group and sends the joiner what it has missed, as one
+// operation.
+//
+// # Calls in other forms
+//
+// A method that returns iter.Seq2[T, error] streams to its caller; one that has
+// such a parameter takes a stream from it. A Query asks a client and waits for
+// its answer. Contexts end with the connection, and when the client cancels.
+//
+// # Errors
+//
+// Only an error made with Errorf crosses the wire; all others, and panics,
+// become the protocol's own sentence and are logged. A panic of a method or a
+// callback touches no other connection.
+//
+// # Several servers
+//
+// A Backplane joins the hubs of one name. MemoryBackplane does so within a
+// process, package backplane/redis over Redis, together with ASP.NET Core
+// servers.
+//
+// # Limits
+//
+// Whatever a client can make grow is bounded:
+//
+//	what                                  default     option
+//	a message from a client               32768 B     MaximumReceiveMessageSize
+//	time to the handshake                 15 s        HandshakeTimeout
+//	silence of a client that has pinged   30 s        ClientTimeoutInterval
+//	messages that wait to be written      4096, 1 MiB QueueMessages, QueueBytes
+//	unacknowledged bytes, when stateful   100000      StatefulReconnectBufferSize
+//	plain invocations that wait           1024        Limits.PendingInvocations
+//	streams, down and up each             1024        Limits.Streams
+//	items of an upload that wait          10          StreamBufferCapacity
+//	groups of a connection                10,000      Limits.GroupsPerConnection
+//	name of a group                       1024 B      Limits.GroupNameBytes
+//	connections without handshake         10,000      Limits.HalfOpen
+//	bytes taken in during OnConnected     64 KiB
+//	nesting of JSON                       64
 package signalr

@@ -70,6 +70,9 @@ func describeError(err error, detailed bool) string {
 	var own *callerError
 	var typed *typedError
 	forCaller, named := errors.As(err, &own), errors.As(err, &typed)
+	if forCaller && named {
+		named = errors.As(typed.err, &own) // not of what the error for the caller wraps
+	}
 	name, text := "Exception", err.Error()
 	if forCaller {
 		name, text = "HubException", own.text
