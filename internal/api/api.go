@@ -24,7 +24,7 @@ type Tasks interface {
 	Get(ctx context.Context, keyID, id string) (task.Task, error)
 	List(ctx context.Context, keyID string, q task.ListQuery) (task.Page, error)
 	Cancel(ctx context.Context, keyID, id string) (task.Task, error)
-	Retry(ctx context.Context, keyID, id, baseURL string) (task.Task, error)
+	Retry(ctx context.Context, keyID, id string, again task.Again) (t task.Task, created bool, err error)
 	// Events returns the stored events above sequence after, in order.
 	Events(ctx context.Context, keyID, id string, after int64) ([]task.Event, error)
 	// Latest returns the newest Progress or the terminal event.

@@ -317,6 +317,11 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request, kind provider.K
 	if err != nil {
 		return err
 	}
+	return h.accept(w, r, t, created)
+}
+
+// accept answers 202 with a task, which an earlier request made unless created.
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, t task.Task, created bool) error {
 	if !created {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}

@@ -158,19 +158,19 @@ func (f *fakeTasks) Cancel(_ context.Context, keyID, id string) (task.Task, erro
 	return f.Get(context.Background(), keyID, id)
 }
 
-func (f *fakeTasks) Retry(_ context.Context, keyID, id, baseURL string) (task.Task, error) {
+func (f *fakeTasks) Retry(_ context.Context, keyID, id string, again task.Again) (task.Task, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t, err := f.get(keyID, id)
 	if err != nil {
-		return t, err
+		return t, false, err
 	}
 	if !t.State.Final() || t.State == task.Completed {
-		return t, task.ErrNotRetryable
+		return t, false, task.ErrNotRetryable
 	}
 	r := t.Request
-	r.RetryOf, r.BaseURL = t.ID, baseURL
-	return task.Task{ID: idC, Request: r, State: task.Pending}, nil
+	r.RetryOf, r.BaseURL = t.ID, again.BaseURL
+	return task.Task{ID: idC, Request: r, State: task.Pending}, true, nil
 }
 
 func (f *fakeTasks) Events(_ context.Context, keyID, id string, after int64) ([]task.Event, error) {

@@ -129,7 +129,18 @@ func TestOnTheRealStore(t *testing.T) {
 	decode[taskView](t, r.call("POST", "/v1/tasks/"+first.TaskID+"/cancel", "", mine...), 200)
 	wantFrames(t, frames, "Cancelled 4")
 	wantEnd(t, frames)
-	retried := decode[acceptedView](t, r.call("POST", "/v1/videos/generations/tasks/"+first.TaskID+"/retry", "", with(mine, "Host", "again.example")...), 202)
+	retry := func(header ...string) acceptedView {
+		t.Helper()
+		return decode[acceptedView](t, r.call("POST", "/v1/videos/generations/tasks/"+first.TaskID+"/retry", "", with(mine, header...)...), 202)
+	}
+	retried := retry("Host", "again.example", "Idempotency-Key", "again")
+	if once := retry("Idempotency-Key", "again"); once.TaskID != retried.TaskID {
+		t.Error("one Idempotency-Key made two tasks")
+	}
+	if once := retry("X-Stainless-Retry-Count", "2"); once.TaskID != retried.TaskID {
+		t.Error("a client's own retry made a second task")
+	}
+	wantProblem(t, r.call("POST", "/v1/videos/generations/tasks/"+first.TaskID+"/retry", "", with(mine, "Idempotency-Key", "k")...), 422, "idempotency_key_reused", "")
 	if *retried.RetryOf != first.TaskID || retried.Seed != first.Seed || !strings.HasPrefix(retried.EventsURL, "http://again.example/") {
 		t.Errorf("got %+v", retried)
 	}

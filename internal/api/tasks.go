@@ -90,11 +90,15 @@ func (h *Handler) retry(w http.ResponseWriter, r *http.Request, kind task.Kind) 
 	if err != nil {
 		return err
 	}
-	again, err := h.o.Tasks.Retry(r.Context(), p.KeyID, t.ID, h.origin(r))
+	again := task.Again{BaseURL: h.origin(r)}
+	if again.IdempotencyKey, again.RetryAttempt, err = parseIdempotency(r.Header); err != nil {
+		return err
+	}
+	t, created, err := h.o.Tasks.Retry(r.Context(), p.KeyID, t.ID, again)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusAccepted, h.accepted(r, again))
+	return h.accept(w, r, t, created)
 }
 
 func (h *Handler) getTask(w http.ResponseWriter, r *http.Request) error {

@@ -3,6 +3,8 @@ package task
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -211,22 +213,31 @@ func (r *Record) tidyLater(at time.Time, worked bool) {
 	r.TidyAt = &at
 }
 
+// Again is how a task is asked for once more.
+type Again struct {
+	BaseURL        string // as in Request; links in the new task's events begin with it
+	IdempotencyKey string // as in Request
+	RetryAttempt   bool   // as in Request
+}
+
 // Retry submits what an ended task asked for again, as a new task with
-// RetryOf. Links in its events begin with baseURL. ErrNotRetryable unless the
-// old one failed, was cancelled or timed out; ErrTooMany as with Submit.
-func (s *Service) Retry(ctx context.Context, keyID, id, baseURL string) (Task, error) {
+// RetryOf. created is false when an earlier call's task answers this one, as
+// with Submit. ErrNotRetryable unless the old one failed, was cancelled or
+// timed out; ErrTooMany and ErrKeyReused as with Submit.
+func (s *Service) Retry(ctx context.Context, keyID, id string, again Again) (t Task, created bool, err error) {
 	rec, err := s.owned(ctx, keyID, id)
 	if err != nil {
-		return Task{}, err
+		return Task{}, false, err
 	}
 	if !rec.State.Final() || rec.State == Completed {
-		return Task{}, ErrNotRetryable
+		return Task{}, false, ErrNotRetryable
 	}
 	r := rec.Request
-	r.RetryOf, r.BaseURL = rec.ID, baseURL
-	r.IdempotencyKey, r.RetryAttempt = "", false
-	t, _, err := s.Submit(ctx, r)
-	return t, err
+	r.RetryOf, r.BaseURL = rec.ID, again.BaseURL
+	r.IdempotencyKey, r.RetryAttempt = again.IdempotencyKey, again.RetryAttempt
+	hash := sha256.Sum256([]byte("retry of " + rec.ID)) // all that this request says
+	r.RequestHash = hex.EncodeToString(hash[:])
+	return s.Submit(ctx, r)
 }
 
 // Events returns the stored events of a key's task above a sequence, in order.

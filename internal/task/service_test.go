@@ -75,7 +75,7 @@ func TestOwners(t *testing.T) {
 	for _, who := range []struct{ key, id string }{{"key_b", x.ID}, {"", x.ID}, {"key_a", newID()}, {"key_a", "'; DROP TABLE tasks"}, {"key_a", ""}} {
 		_, e1 := s.Get(t.Context(), who.key, who.id)
 		_, e2 := s.Cancel(t.Context(), who.key, who.id)
-		_, e3 := s.Retry(t.Context(), who.key, who.id, "")
+		_, _, e3 := s.Retry(t.Context(), who.key, who.id, Again{})
 		_, e4 := s.Events(t.Context(), who.key, who.id, 0)
 		_, e5 := s.Latest(t.Context(), who.key, who.id)
 		for i, err := range []error{e1, e2, e3, e4, e5} {
@@ -90,24 +90,24 @@ func TestRetry(t *testing.T) {
 	s := NewService(newMemory(), quiet(Options{}))
 	run := begun(t, s)
 	id := run.Record().ID
-	if _, err := s.Retry(t.Context(), "key_a", id, ""); !errors.Is(err, ErrNotRetryable) {
+	if _, _, err := s.Retry(t.Context(), "key_a", id, Again{}); !errors.Is(err, ErrNotRetryable) {
 		t.Errorf("running: %v", err)
 	}
 	if err := run.Fail(t.Context(), Failure{Code: "content_policy"}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.Retry(t.Context(), "key_a", id, "http://other")
+	again, _, err := s.Retry(t.Context(), "key_a", id, Again{BaseURL: "http://other"})
 	if err != nil || again.ID == id || again.RetryOf != id || again.BaseURL != "http://other" || again.Prompt != "x" || again.State != Pending {
 		t.Errorf("%+v, %v", again, err)
 	}
-	if _, err := s.Retry(t.Context(), "key_a", again.ID, ""); !errors.Is(err, ErrNotRetryable) {
+	if _, _, err := s.Retry(t.Context(), "key_a", again.ID, Again{}); !errors.Is(err, ErrNotRetryable) {
 		t.Errorf("pending: %v", err)
 	}
 	run = begun(t, s)
 	if err := run.Complete(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Retry(t.Context(), "key_a", run.Record().ID, ""); !errors.Is(err, ErrNotRetryable) {
+	if _, _, err := s.Retry(t.Context(), "key_a", run.Record().ID, Again{}); !errors.Is(err, ErrNotRetryable) {
 		t.Errorf("completed: %v", err)
 	}
 }
