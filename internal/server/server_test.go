@@ -82,7 +82,7 @@ func start(t *testing.T, folder, file string) *running {
 			t.Errorf("the server ended with %v", err)
 		}
 		if t.Failed() {
-			t.Logf("log:\n%s", r.log)
+			t.Logf("log:\n%s", withoutDebug(r.log.String()))
 		}
 	})
 	eventually(t, "the announcement", func() bool { return strings.Contains(r.out.String(), "conduit login") })
@@ -359,4 +359,14 @@ func TestTuningSettingsStart(t *testing.T) {
 	if !strings.Contains(r.log.String(), "at least every 20 s") {
 		t.Error("the log does not tell of the pings")
 	}
+}
+
+func withoutDebug(log string) string {
+	var b strings.Builder
+	for l := range strings.Lines(log) {
+		if !strings.Contains(l, "level=DEBUG") {
+			b.WriteString(l)
+		}
+	}
+	return b.String()
 }

@@ -1,0 +1,256 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/knnlabs/conduit/internal/config"
+)
+
+// socket is a WebSocket to the video hub, spoken by hand.
+type socket struct {
+	t *testing.T
+	c *websocket.Conn
+}
+
+const recordSeparator = "\x1e"
+
+// dial opens a socket without negotiating; the status is told when it is
+// refused.
+func (r *running) dial(query string, headers ...string) (*socket, int) {
+	r.t.Helper()
+	h := http.Header{}
+	for _, x := range headers {
+		name, value, _ := strings.Cut(x, ": ")
+		h.Set(name, value)
+	}
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	defer cancel()
+	c, resp, err := websocket.Dial(ctx, r.URL()+"/hubs/video-generation"+query, &websocket.DialOptions{HTTPHeader: h})
+	if err != nil {
+		if resp == nil {
+			r.t.Fatal(err)
+		}
+		return nil, resp.StatusCode
+	}
+	r.t.Cleanup(func() { _ = c.CloseNow() })
+	return &socket{r.t, c}, http.StatusSwitchingProtocols
+}
+
+func (s *socket) send(message string) {
+	s.t.Helper()
+	if err := s.c.Write(s.t.Context(), websocket.MessageText, []byte(message+recordSeparator)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// until reads until a message holds text; it is "" when the socket ends.
+func (s *socket) until(text string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		_, b, err := s.c.Read(ctx)
+		if ctx.Err() != nil {
+			s.t.Fatalf("waited in vain for %q", text)
+		}
+		if err != nil {
+			return ""
+		}
+		for m := range strings.SplitSeq(string(b), recordSeparator) {
+			if text != "" && strings.Contains(m, text) {
+				return m
+			}
+		}
+	}
+}
+
+func (s *socket) handshake() {
+	s.t.Helper()
+	s.send(`{"protocol":"json","version":1}`)
+	if s.until("{}") == "" {
+		s.t.Fatal("no answer to the handshake")
+	}
+}
+
+func TestHubNeedsAKey(t *testing.T) {
+	r := start(t, t.TempDir(), `{}`)
+	k, err := OpenKeys(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = k.Close() }()
+	_, images, err := k.Create(t.Context(), "images", []string{"image"}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, _ := r.call("POST", "/console/session", `{"key":"`+r.key()+`"}`)
+	cookie := "Cookie: " + resp.Cookies()[0].Name + "=" + resp.Cookies()[0].Value
+	bearer := "Authorization: Bearer " + r.key()
+	foreign := "Origin: http://127.0.0.1:1"
+	for _, tt := range []struct {
+		name    string
+		query   string
+		headers []string
+		post    int // negotiate
+		socket  int
+	}{
+		{"nobody", "", nil, 401, 401},
+		{"bearer", "", []string{bearer}, 200, 101},
+		{"bearer from another page", "", []string{bearer, foreign}, 200, 101},
+		{"query", "?access_token=" + r.key(), nil, 200, 101},
+		{"wrong", "?access_token=condt_x", nil, 401, 401},
+		{"scope", "?access_token=" + images, nil, 403, 403},
+		{"cookie of our page", "", []string{cookie, "Origin: " + r.URL()}, 200, 101},
+		{"cookie of another port", "", []string{cookie, foreign}, 401, 401},
+		{"cookie without origin", "", []string{cookie}, 401, 401},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			q := strings.Replace(tt.query, "?", "&", 1)
+			if resp, body := r.call("POST", "/hubs/video-generation/negotiate?negotiateVersion=1"+q, "", tt.headers...); resp.StatusCode != tt.post {
+				t.Errorf("negotiate: %d %s", resp.StatusCode, body)
+			}
+			if _, status := r.dial(tt.query, tt.headers...); status != tt.socket {
+				t.Errorf("WebSocket: %d", status)
+			}
+		})
+	}
+	// The same cookie on REST.
+	if resp, _ := r.call("GET", "/v1/tasks", "", cookie, foreign); resp.StatusCode != 401 {
+		t.Errorf("REST with the cookie of another port: %d", resp.StatusCode)
+	}
+	if resp, _ := r.call("GET", "/v1/tasks", "", cookie); resp.StatusCode != 200 {
+		t.Errorf("REST with the cookie: %d", resp.StatusCode)
+	}
+	for _, path := range []string{"/hubs/other", "/hubs/", "/hubs/other/negotiate"} {
+		if resp, body := r.call("POST", path, "", bearer); resp.StatusCode != 404 || body != "" {
+			t.Errorf("%s: %d %q", path, resp.StatusCode, body)
+		}
+	}
+}
+
+func TestARevokedKeyLosesItsConnection(t *testing.T) {
+	r := start(t, t.TempDir(), `{}`)
+	k, err := OpenKeys(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = k.Close() }()
+	info, secret, err := k.Create(t.Context(), "friend", nil, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, status := r.dial("?access_token=" + secret)
+	if status != 101 {
+		t.Fatal(status)
+	}
+	s.handshake()
+	if _, body := r.call("GET", "/health/signalr", ""); !strings.Contains(body, `"connections":1`) {
+		t.Errorf("health: %s", body)
+	}
+	if _, err := k.Revoke(t.Context(), info.ID); err != nil {
+		t.Fatal(err)
+	}
+	if m := s.until(`"type":7`); m == "" || strings.Contains(m, `"allowReconnect":true`) {
+		t.Errorf("the farewell: %q", m)
+	}
+}
+
+// Each of the guide's settings that acts, over the wire.
+func TestSignalRSettingsAct(t *testing.T) {
+	r := start(t, t.TempDir(), `{"SignalR": {
+		"EnableDetailedErrors": true,
+		"KeepAliveInterval": "00:00:01",
+		"ClientTimeoutInterval": "00:00:02",
+		"HandshakeTimeout": "00:00:01",
+		"MaximumReceiveMessageSize": 200
+	}}`)
+	open := func(t *testing.T) *socket {
+		s, status := r.dial("?access_token=" + r.key())
+		if status != 101 {
+			t.Fatal(status)
+		}
+		s.t = t
+		return s
+	}
+	t.Run("KeepAliveInterval", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		s.handshake()
+		if s.until(`{"type":6}`) == "" {
+			t.Error("no ping")
+		}
+	})
+	t.Run("ClientTimeoutInterval", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		s.handshake()
+		s.send(`{"type":6}`) // the clock begins with a client's first ping
+		if m := s.until(`"type":7`); m != "" && !strings.Contains(m, "ClientTimeoutInterval") {
+			t.Errorf("the silent client was told %q", m)
+		}
+	})
+	t.Run("HandshakeTimeout", func(t *testing.T) {
+		t.Parallel()
+		if m := open(t).until("Handshake"); m == "" {
+			t.Log("the socket ended without a word") // either is an end
+		}
+	})
+	t.Run("MaximumReceiveMessageSize", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		s.handshake()
+		s.send(`{"type":1,"target":"x","arguments":["` + strings.Repeat("a", 300) + `"]}`)
+		if m := s.until("size"); m == "" || !strings.Contains(m, "200B") {
+			t.Errorf("got %q", m)
+		}
+	})
+	t.Run("EnableDetailedErrors", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		s.handshake()
+		s.send(`{"type":1,"invocationId":"1","target":"SubscribeToTask","arguments":[]}`)
+		if m := s.until(`"invocationId":"1"`); !strings.Contains(m, "InvalidDataException") {
+			t.Errorf("got %q", m)
+		}
+	})
+}
+
+func TestHubOptions(t *testing.T) {
+	c := settings(t, t.TempDir(), `{"SignalR": {
+		"EnableDetailedErrors": true, "KeepAliveInterval": "00:00:30", "ClientTimeoutInterval": "00:00:41",
+		"HandshakeTimeout": "00:00:42", "MaximumReceiveMessageSize": null, "StreamBufferCapacity": 43, "EnableMessageTracing": true
+	}}`)
+	o := hubOptions(c, nil)
+	if !o.EnableDetailedErrors || o.KeepAliveInterval != 30*time.Second || o.ClientTimeoutInterval != 41*time.Second ||
+		o.HandshakeTimeout != 42*time.Second || o.MaximumReceiveMessageSize != -1 || o.StreamBufferCapacity != 43 || !o.EnableMessageTracing {
+		t.Errorf("got %+v", o)
+	}
+	w := newRecorder("GET", "/hubs/video-generation")
+	if got := o.KeepAlive(w.r); got != config.KeepAlive(30*time.Second, w.r) || got != 20*time.Second {
+		t.Errorf("Conduit's rule: %v", got)
+	}
+}
+
+func TestStopTellsClientsToComeBack(t *testing.T) {
+	r := start(t, t.TempDir(), `{}`)
+	s, status := r.dial("?access_token=" + r.key())
+	if status != 101 {
+		t.Fatal(status)
+	}
+	s.handshake()
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	if m := s.until(`"type":7`); !strings.Contains(m, `"allowReconnect":true`) {
+		t.Errorf("the farewell: %q", m)
+	}
+	_ = s.c.Close(websocket.StatusNormalClosure, "")
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
