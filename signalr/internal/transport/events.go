@@ -65,8 +65,8 @@ func (s *session) writeEvents(out *timedWriter, r *http.Request) error {
 			}
 			event = appendEvent(event[:0], *buf)
 			if err := out.write(event); err != nil {
-				if r.Context().Err() != nil {
-					return nil
+				if !isTimeout(err) && r.Context().Err() != nil {
+					return nil // net/http has noticed that the client is gone
 				}
 				return writeError(err)
 			}

@@ -89,14 +89,16 @@ func (k *socket) writeFD(fd uintptr) bool {
 	return true
 }
 
-// read hands on what comes until the connection fails, the peer breaks the
-// protocol or sink says that it is through.
+// read hands on what comes, once: it waits, reads until the connection has no
+// more for now, and returns nil to be called again; or why the connection is
+// through. It should be called on a fresh stack: one that has grown in sink
+// would not shrink while it waits.
 func (k *socket) read(sink frameSink, through func() bool) error {
 	if k.raw == nil {
 		return k.readBlocking(sink, through)
 	}
 	defer k.release()
-	for !through() {
+	for full := true; full && !through(); {
 		if err := k.raw.Read(k.readable); err != nil {
 			return err
 		}
@@ -106,6 +108,7 @@ func (k *socket) read(sink frameSink, through func() bool) error {
 		if k.n == 0 {
 			return io.EOF
 		}
+		full = k.n == len(*k.buf)
 		if err := k.frames.feed((*k.buf)[:k.n], sink); err != nil {
 			return err
 		}
@@ -113,7 +116,8 @@ func (k *socket) read(sink frameSink, through func() bool) error {
 	return nil
 }
 
-// readBlocking is read with a buffer of its own.
+// readBlocking is read with a buffer of its own. It does not return while the
+// connection goes on.
 func (k *socket) readBlocking(sink frameSink, through func() bool) error {
 	buf := make([]byte, 4<<10)
 	for !through() {
