@@ -52,8 +52,8 @@ func repeated(ctx context.Context, tx *sql.Tx, c task.Creation) (string, error) 
 	case r.RetryAttempt:
 		err = tx.QueryRowContext(ctx,
 			`SELECT id, request_hash FROM tasks
-			WHERE key_id = ? AND request_hash = ? AND created_at > ? AND retry_of = '' ORDER BY created_at DESC, num DESC LIMIT 1`,
-			r.KeyID, r.RequestHash, stamp(at.Add(-c.RepeatWithin))).Scan(&id, &hash)
+			WHERE key_id = ? AND request_hash = ? AND created_at > ? AND retry_of = ? ORDER BY created_at DESC, num DESC LIMIT 1`,
+			r.KeyID, r.RequestHash, stamp(at.Add(-c.RepeatWithin)), r.RetryOf).Scan(&id, &hash)
 	default:
 		return "", nil
 	}
