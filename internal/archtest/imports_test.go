@@ -67,7 +67,7 @@ var rules = []rule{
 	},
 	{
 		from: "internal/work", allow: []string{"internal/task", "internal/key", "internal/provider", "internal/media"},
-		modules: []string{"github.com/riverqueue/river/...", "modernc.org/sqlite/..."}, tests: []string{"internal/store", "internal/store/...", "internal/provider/local", "github.com/google/go-cmp/..."},
+		modules: []string{"github.com/riverqueue/river/...", "modernc.org/sqlite/..."}, tests: []string{"internal/store", "internal/store/...", "internal/provider/local", "github.com/google/go-cmp/...", "go.uber.org/goleak"},
 		reason: "api, push, work and console are siblings: each can be read and replaced without the others",
 	},
 	{

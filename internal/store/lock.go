@@ -10,8 +10,6 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
-
-	"github.com/knnlabs/conduit/internal/task"
 )
 
 // hold takes a lock that the operating system takes back when the process
@@ -26,13 +24,19 @@ func hold(ctx context.Context, path string, wait time.Duration) (*sql.DB, error)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := db.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
-		_ = db.Close()
+	// An empty file would be written to, which a full disk does not allow; with
+	// one page in it, locking takes no room.
+	_, err = db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS page (x)")
+	if err == nil {
+		_, err = db.ExecContext(ctx, "BEGIN EXCLUSIVE")
+	}
+	if err != nil {
+		_ = db.Close() // nothing was written
 		var e *sqlite.Error
 		if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY {
 			return nil, fmt.Errorf("%w (%s is locked)", ErrInUse, path)
 		}
-		return nil, fmt.Errorf("%w: lock %s: %w", task.ErrUnavailable, path, err)
+		return nil, wrap(fmt.Errorf("store: lock %s: %w", path, err))
 	}
 	return db, nil
 }

@@ -117,7 +117,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	}
 	// FetchCooldown limits how often an insertion is told to the workers: at
 	// its least, no job waits for the one before.
-	s.jobs, err = river.NewClient(s.driver, &river.Config{FetchCooldown: time.Millisecond, Logger: o.Logger})
+	s.jobs, err = river.NewClient(s.driver, &river.Config{FetchCooldown: time.Millisecond, Logger: slog.New(atLeast{o.Logger.Handler(), slog.LevelWarn})})
 	if err != nil {
 		return nil, fmt.Errorf("store: job queue: %w", err)
 	}

@@ -61,8 +61,8 @@ func crashOnce(t *testing.T, canAsk bool, n int, after bool) {
 	case canAsk || rec.Failure == nil || rec.Failure.Code != "submit_uncertain":
 		t.Errorf("ended %s, %+v", rec.State, rec.Failure)
 	}
-	if len(f.tasks) > 1 {
-		t.Errorf("bought %d times", len(f.tasks))
+	if f.numBought() > 1 {
+		t.Errorf("bought %d times", f.numBought())
 	}
 	es := b.events(id)
 	if !es[len(es)-1].Name.Terminal() {
@@ -91,8 +91,8 @@ func TestJobTwice(t *testing.T) {
 	}
 	f.say("p:"+id+"-1", at(10), done)
 	in.waitState(id, task.Completed)
-	if len(f.submits) != 1 {
-		t.Errorf("%d submits", len(f.submits))
+	if f.numSubmits() != 1 {
+		t.Errorf("%d submits", f.numSubmits())
 	}
 	started := 0
 	for _, e := range in.events(id) {
@@ -131,6 +131,7 @@ func TestSlowWorker(t *testing.T) {
 	slow := setup{path: path, provider: f, media: &held{memory: m, reached: fetching, goOn: goOn}}
 	slow.service.Lease = 200 * time.Millisecond
 	slow.work.RenewEvery, slow.work.CheckEvery, slow.work.SweepEvery = time.Hour, time.Hour, time.Hour // it hangs
+	slow.work.MaxWorkers = map[string]int{"fake": 1} // and takes nothing else
 	a := rig(t, slow)
 	id := a.submit().ID
 	f.wait(t, "submitted", func() bool { return len(f.tasks) == 1 })
@@ -142,8 +143,8 @@ func TestSlowWorker(t *testing.T) {
 	close(goOn)                            // a stores its own and tries to complete
 	a.stop()
 	b.stop()
-	if rec.Attempt != 2 || len(f.submits) != 1 {
-		t.Errorf("attempt %d, %d submits", rec.Attempt, len(f.submits))
+	if rec.Attempt != 2 || f.numSubmits() != 1 {
+		t.Errorf("attempt %d, %d submits", rec.Attempt, f.numSubmits())
 	}
 	if keys := m.keys(); len(keys) != 1 || keys[0] != rec.Outputs[0].MediaKey {
 		t.Errorf("stored %v, the task has %v", keys, rec.Outputs)
@@ -189,8 +190,8 @@ func TestTwoInstances(t *testing.T) {
 		}
 		a.events(id)
 	}
-	if len(f.submits) != len(ids) {
-		t.Errorf("%d submits of %d tasks", len(f.submits), len(ids))
+	if f.numSubmits() != len(ids) {
+		t.Errorf("%d submits of %d tasks", f.numSubmits(), len(ids))
 	}
 }
 
@@ -211,8 +212,8 @@ func TestGivenBack(t *testing.T) {
 	b := rig(t, setup{path: path, provider: f})
 	f.say("p:"+id+"-1", at(70), done)
 	b.waitState(id, task.Completed)
-	if len(f.submits) != 1 {
-		t.Errorf("%d submits", len(f.submits))
+	if f.numSubmits() != 1 {
+		t.Errorf("%d submits", f.numSubmits())
 	}
 	for _, e := range b.events(id) {
 		if e.Name == task.EventFailed {
@@ -252,8 +253,8 @@ func TestDatabaseAway(t *testing.T) {
 	f.wait(t, "watched", func() bool { return f.tasks["p:"+id+"-1"].watches == 1 })
 	time.AfterFunc(100*time.Millisecond, func() { in.mortal.away(false) })
 	rec := in.waitState(id, task.Completed)
-	if rec.Attempt != 1 || len(f.submits) != 1 {
-		t.Errorf("attempt %d, %d submits", rec.Attempt, len(f.submits))
+	if rec.Attempt != 1 || f.numSubmits() != 1 {
+		t.Errorf("attempt %d, %d submits", rec.Attempt, f.numSubmits())
 	}
 	in.events(id)
 }

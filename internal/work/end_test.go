@@ -158,18 +158,17 @@ func TestProvider(t *testing.T) {
 			if c.code != "" && (rec.Failure == nil || rec.Failure.Code != c.code || rec.Failure.Retryable != c.again) {
 				t.Errorf("failure %+v, want %s, retryable %v", rec.Failure, c.code, c.again)
 			}
-			f.mu.Lock()
-			submits := len(f.submits)
-			f.mu.Unlock()
-			if submits != c.submits {
-				t.Errorf("%d submits, want %d", submits, c.submits)
+			if n := f.numSubmits(); n != c.submits {
+				t.Errorf("%d submits, want %d", n, c.submits)
 			}
 			if keys := m.keys(); len(keys) != len(rec.Outputs) {
 				t.Errorf("stored %v, the task has %v", keys, rec.Outputs)
 			}
 			in.events(id)
 			// The next one finds everything as it should be.
+			m.mu.Lock()
 			m.onPut = nil
+			m.mu.Unlock()
 			f.note(func() {
 				f.onSubmit, f.onWatch, f.onFetch, f.onLookup, f.onCancel = nil, nil, nil, nil, nil
 				f.script = []provider.Update{done}
@@ -288,8 +287,8 @@ func TestCancel(t *testing.T) {
 			if keys := m.keys(); len(keys) != 0 {
 				t.Errorf("stored %v", keys)
 			}
-			if step.reach == nil && len(f.submits) != 0 {
-				t.Errorf("%d submits", len(f.submits))
+			if step.reach == nil && f.numSubmits() != 0 {
+				t.Errorf("%d submits", f.numSubmits())
 			}
 		})
 	}
@@ -399,7 +398,7 @@ func TestLimits(t *testing.T) {
 	if most.Load() > running+1 { // one of the other key
 		t.Errorf("%d ran at the same time", most.Load())
 	}
-	if len(f.submits) != unfinished+1 {
-		t.Errorf("%d submits", len(f.submits))
+	if f.numSubmits() != unfinished+1 {
+		t.Errorf("%d submits", f.numSubmits())
 	}
 }

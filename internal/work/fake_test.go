@@ -92,14 +92,28 @@ func (f *fake) until(ctx context.Context, ok func() bool) error {
 	}
 }
 
+// locked reads what a test may change at any time.
+func locked[T any](mu *sync.Mutex, p *T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return *p
+}
+
+func (f *fake) numSubmits() int { return len(locked(&f.mu, &f.submits)) }
+func (f *fake) numBought() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.tasks)
+}
+
 func (f *fake) Name() string             { return f.name }
 func (f *fake) Models() []provider.Model { return nil }
 
 func (f *fake) Submit(ctx context.Context, r provider.Request) (string, error) {
 	f.note(func() { f.submits = append(f.submits, r) })
 	id := "p:" + r.Intent
-	if f.onSubmit != nil {
-		if err := f.onSubmit(ctx, r); err != nil {
+	if hook := locked(&f.mu, &f.onSubmit); hook != nil {
+		if err := hook(ctx, r); err != nil {
 			return "", err
 		}
 	}
@@ -122,8 +136,8 @@ func (f *fake) Watch(ctx context.Context, id string) iter.Seq2[provider.Update, 
 				t.watches++
 			}
 		})
-		if f.onWatch != nil {
-			if err := f.onWatch(ctx, id, n); err != nil {
+		if hook := locked(&f.mu, &f.onWatch); hook != nil {
+			if err := hook(ctx, id, n); err != nil {
 				yield(provider.Update{}, err)
 				return
 			}
@@ -154,8 +168,8 @@ func (f *fake) Watch(ctx context.Context, id string) iter.Seq2[provider.Update, 
 
 func (f *fake) Cancel(_ context.Context, id string) error {
 	f.note(func() { f.cancels = append(f.cancels, id) })
-	if f.onCancel != nil {
-		return f.onCancel(id)
+	if hook := locked(&f.mu, &f.onCancel); hook != nil {
+		return hook(id)
 	}
 	return nil
 }
@@ -166,8 +180,8 @@ func (f *fake) Release(_ context.Context, id string) error {
 }
 
 func (f *fake) FetchOutput(_ context.Context, id string, _ provider.Output) (io.ReadCloser, error) {
-	if f.onFetch != nil {
-		return f.onFetch(id)
+	if hook := locked(&f.mu, &f.onFetch); hook != nil {
+		return hook(id)
 	}
 	return io.NopCloser(bytes.NewReader([]byte("result of " + id))), nil
 }
@@ -177,8 +191,8 @@ type askable struct{ *fake }
 
 func (f askable) Lookup(_ context.Context, intent string) (id string, found bool, err error) {
 	f.note(func() { f.lookups = append(f.lookups, intent) })
-	if f.onLookup != nil {
-		if err := f.onLookup(intent); err != nil {
+	if hook := locked(&f.mu, &f.onLookup); hook != nil {
+		if err := hook(intent); err != nil {
 			return "", false, err
 		}
 	}
@@ -206,8 +220,8 @@ func (m *memory) Put(_ context.Context, key, contentType string, r io.Reader) (m
 	if err != nil {
 		return media.Info{}, err
 	}
-	if m.onPut != nil {
-		if err := m.onPut(key); err != nil {
+	if hook := locked(&m.mu, &m.onPut); hook != nil {
+		if err := hook(key); err != nil {
 			return media.Info{}, err
 		}
 	}

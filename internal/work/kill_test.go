@@ -85,8 +85,8 @@ func TestKilled(t *testing.T) {
 	in.start()
 	f.say(rec.ProviderTaskID, at(50), done)
 	rec = in.waitState(id, task.Completed)
-	if rec.Attempt != 2 || len(f.submits) != 0 {
-		t.Errorf("attempt %d, submits %v", rec.Attempt, f.submits)
+	if rec.Attempt != 2 || f.numSubmits() != 0 {
+		t.Errorf("attempt %d, submits %v", rec.Attempt, locked(&f.mu, &f.submits))
 	}
 	in.events(id)
 }

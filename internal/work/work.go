@@ -148,7 +148,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], o Options) (*Workers, error) {
 		return nil, fmt.Errorf("work: %w", err)
 	}
 	w.queue, err = river.NewClient(driver, &river.Config{
-		Queues: queues, Workers: jobs, Logger: o.Logger,
+		Queues: queues, Workers: jobs, Logger: slog.New(warnings{o.Logger.Handler()}),
 		JobTimeout:                  -1, // a task has a deadline of its own
 		CompletedJobRetentionPeriod: time.Hour,
 	})

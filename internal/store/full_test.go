@@ -1,0 +1,55 @@
+package store
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/knnlabs/conduit/internal/key"
+	"github.com/knnlabs/conduit/internal/task"
+)
+
+// TestFull lets the database grow no further, which SQLite reports like a
+// full disk, and then lets it grow again.
+func TestFull(t *testing.T) {
+	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "conduit.db"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	svc := task.NewService(s, task.Options{Logger: slog.New(slog.DiscardHandler)})
+	q := task.Request{KeyID: "k", Kind: task.Video, Provider: "local", Prompt: strings.Repeat("x", 30_000)}
+	before, _, err := svc.Submit(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.write.ExecContext(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // the size that it has
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, _, err = svc.Submit(t.Context(), q); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, task.ErrFull) {
+		t.Errorf("submit: %v", err)
+	}
+	if _, err := svc.Get(t.Context(), "k", before.ID); err != nil {
+		t.Errorf("reading: %v", err)
+	}
+	if err := s.CreateKey(t.Context(), key.Key{ID: "key_1", Name: strings.Repeat("x", 100_000), CreatedAt: before.CreatedAt}); !errors.Is(err, task.ErrFull) {
+		t.Errorf("key: %v", err)
+	}
+	if _, err := s.write.ExecContext(t.Context(), "PRAGMA max_page_count = 1000000"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := svc.Submit(t.Context(), q); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
