@@ -23,6 +23,9 @@ func (c *canvas) rows(colors []color) {
 	}
 }
 
+// copyFrom makes c the same picture as d, which is as large.
+func (c *canvas) copyFrom(d *canvas) { copy(c.pix, d.pix) }
+
 func fill(row []color, v color) {
 	for i := range row {
 		row[i] = v
@@ -45,19 +48,36 @@ func (c *canvas) dim(y, n, alpha int) {
 
 // disc is a filled circle with a smooth edge; fine.
 func (c *canvas) disc(cx, cy, r int, v color, alpha int) {
-	if r <= 0 {
+	if r <= 0 || alpha <= 0 {
 		return
 	}
-	x0, x1 := max((cx-r)>>8-1, 0), min((cx+r)>>8+1, c.w-1)
+	// Pixels whose middle is half a pixel inside are covered, those half a
+	// pixel outside are not.
+	outer, inner := (r+128)*(r+128), max(r-128, 0)*max(r-128, 0)
 	for y := max((cy-r)>>8-1, 0); y <= min((cy+r)>>8+1, c.h-1); y++ {
-		row, dy := c.row(y), y<<8+128-cy
+		dy := y<<8 + 128 - cy
+		if dy*dy >= outer {
+			continue
+		}
+		half := isqrt(outer - dy*dy)
+		x0, x1 := max((cx-half)>>8, 0), min((cx+half)>>8, c.w-1)
+		row := c.row(y)
 		for x := x0; x <= x1; x++ {
 			dx := x<<8 + 128 - cx
-			// Near the edge r*r - d*d is 2r times the distance to it.
-			cover := (r*r-dx*dx-dy*dy)/(2*r) + 128
-			if cover > 0 {
-				row[x] = row[x].mix(v, min(cover, 256)*alpha>>8)
+			d := dx*dx + dy*dy
+			if d >= outer {
+				continue
 			}
+			if d > inner {
+				// Near the edge r*r - d is 2r times the distance to it.
+				row[x] = row[x].mix(v, min(max((r*r-d)/(2*r)+128, 0), 256)*alpha>>8)
+				continue
+			}
+			end := min((cx+isqrt(inner-dy*dy)-128)>>8, x1)
+			for ; x <= end; x++ {
+				row[x] = row[x].mix(v, alpha)
+			}
+			x--
 		}
 	}
 }
@@ -75,36 +95,48 @@ var falloff = func() (t [257]uint16) {
 // glow adds light around a point: strongest there, none at r; fine. The light
 // can be flattened: squash is its height in 1/256 of its width.
 func (c *canvas) glow(cx, cy, r, squash int, v color, alpha int) {
-	c.soft(cx, cy, r, squash, func(p color, a int) color { return p.add(v, a) }, alpha)
+	c.soft(cx, cy, r, squash, func(row []color, q, d, dd int) {
+		for i := range row {
+			row[i] = row[i].add(v, int(falloff[q>>32&255])*alpha>>8)
+			q += d
+			d += dd
+		}
+	}, alpha)
 }
 
 // mist is glow with a color that covers instead of adding.
 func (c *canvas) mist(cx, cy, r, squash int, v color, alpha int) {
-	c.soft(cx, cy, r, squash, func(p color, a int) color { return p.mix(v, a) }, alpha)
+	c.soft(cx, cy, r, squash, func(row []color, q, d, dd int) {
+		for i := range row {
+			row[i] = row[i].mix(v, int(falloff[q>>32&255])*alpha>>8)
+			q += d
+			d += dd
+		}
+	}, alpha)
 }
 
-func (c *canvas) soft(cx, cy, r, squash int, blend func(color, int) color, alpha int) {
-	if r <= 0 || squash <= 0 || alpha <= 0 {
+// soft calls paint for each row of an ellipse, with the pixels inside it, the
+// square of the distance at the first of them (1<<40 is the ellipse's edge),
+// how much it grows to the next, and how much that grows.
+func (c *canvas) soft(cx, cy, r, squash int, paint func(row []color, q, d, dd int), alpha int) {
+	ry := r * squash >> 8
+	if r < 1 || ry < 1 || alpha <= 0 {
 		return
 	}
-	ry := max(r*squash>>8, 1)
-	x0, x1 := max((cx-r)>>8, 0), min((cx+r)>>8, c.w-1)
-	perX := (1 << 40) / uint64(r) / uint64(r)
-	perY := (1 << 40) / uint64(ry) / uint64(ry)
+	perX, perY := (1<<40)/(r*r), (1<<40)/(ry*ry)
 	for y := max((cy-ry)>>8, 0); y <= min((cy+ry)>>8, c.h-1); y++ {
-		dy := uint64(abs(y<<8 + 128 - cy))
-		qy := dy * dy * perY >> 16
-		if qy >= 256<<16 {
+		dy := y<<8 + 128 - cy
+		qy := dy * dy * perY
+		if qy >= 1<<40 {
 			continue
 		}
-		row := c.row(y)
-		for x := x0; x <= x1; x++ {
-			dx := uint64(abs(x<<8 + 128 - cx))
-			q := (dx*dx*perX>>16 + qy) >> 16
-			if q < 256 {
-				row[x] = blend(row[x], int(falloff[q])*alpha>>8)
-			}
+		half := isqrt((1<<40 - qy) / perX)
+		x0, x1 := max((cx-half+127)>>8, 0), min((cx+half-128)>>8, c.w-1)
+		if x0 > x1 {
+			continue
 		}
+		dx := x0<<8 + 128 - cx
+		paint(c.row(y)[x0:x1+1], qy+dx*dx*perX, (512*dx+65536)*perX, 131072*perX)
 	}
 }
 
@@ -144,6 +176,26 @@ func (c *canvas) poly(v color, alpha int, pts ...point) {
 			}
 			if cover > 0 {
 				row[x] = row[x].mix(v, cover>>2*alpha>>8)
+			}
+		}
+	}
+}
+
+// rect is a rectangle with upright sides, fine.
+func (c *canvas) rect(x0, y0, x1, y1 int, v color, alpha int) {
+	x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, c.w<<8), min(y1, c.h<<8)
+	if x0 >= x1 || y0 >= y1 {
+		return
+	}
+	for y := y0 >> 8; y <= (y1-1)>>8; y++ {
+		tall := (min(y1, (y+1)<<8) - max(y0, y<<8)) * alpha >> 8
+		row := c.row(y)
+		for x := x0 >> 8; x <= (x1-1)>>8; x++ {
+			wide := min(x1, (x+1)<<8) - max(x0, x<<8)
+			if a := wide * tall >> 8; a >= 256 {
+				row[x] = v
+			} else {
+				row[x] = row[x].mix(v, a)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package scene
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -72,13 +73,12 @@ func choose(prompt string, r *random) (f family, p *palette) {
 	p = &palettes[r.intn(len(palettes))]
 	var familyKnown, paletteKnown bool
 	for w := range strings.FieldsFuncSeq(strings.ToLower(prompt), func(r rune) bool { return !unicode.IsLetter(r) }) {
-		singular := strings.TrimSuffix(w, "s")
 		if !familyKnown {
-			f, familyKnown = lookUp(wordFamily, f, w, singular)
+			f, familyKnown = lookUp(wordFamily, f, w)
 		}
 		if !paletteKnown {
 			var name string
-			if name, paletteKnown = lookUp(wordPalette, "", w, singular); paletteKnown {
+			if name, paletteKnown = lookUp(wordPalette, "", w); paletteKnown {
 				p = paletteNamed(name)
 			}
 		}
@@ -86,13 +86,28 @@ func choose(prompt string, r *random) (f family, p *palette) {
 	return f, p
 }
 
-func lookUp[K any](words map[string]K, otherwise K, forms ...string) (K, bool) {
-	for _, form := range forms {
+func lookUp[K any](words map[string]K, otherwise K, word string) (K, bool) {
+	for _, form := range forms(word) {
 		if k, ok := words[form]; ok {
 			return k, true
 		}
 	}
 	return otherwise, false
+}
+
+// forms are a word and what it may be the plural of.
+func forms(word string) []string {
+	f := []string{word}
+	if stem, ok := strings.CutSuffix(word, "ies"); ok {
+		f = append(f, stem+"y")
+	}
+	if stem, ok := strings.CutSuffix(word, "es"); ok {
+		f = append(f, stem)
+	}
+	if stem, ok := strings.CutSuffix(word, "s"); ok {
+		f = append(f, stem)
+	}
+	return f
 }
 
 func paletteNamed(name string) *palette {
@@ -104,11 +119,12 @@ func paletteNamed(name string) *palette {
 	panic("scene: no palette " + name)
 }
 
-// mentions reports whether the prompt has one of the words.
+// mentions reports whether the prompt has one of the words, given in the
+// singular.
 func mentions(prompt string, words ...string) bool {
 	for w := range strings.FieldsFuncSeq(strings.ToLower(prompt), func(r rune) bool { return !unicode.IsLetter(r) }) {
-		for _, want := range words {
-			if w == want || w == want+"s" {
+		for _, form := range forms(w) {
+			if slices.Contains(words, form) {
 				return true
 			}
 		}

@@ -4,7 +4,7 @@ package scene
 // wave, a ridge. Its color depends on how far below the line a pixel is.
 type layer struct {
 	line   []int   // the line's height at each column, fine
-	colors []color // by depth below the line, pixels
+	colors []color // by depth below the line, quarters of a pixel
 	top    int     // least of line
 	bottom int     // greatest of line
 }
@@ -31,7 +31,7 @@ func (l *layer) draw(c *canvas, end int) {
 		for x, line := range l.line {
 			d := middle - line
 			if d >= 128 {
-				row[x] = l.colors[min(d>>8, last)]
+				row[x] = l.colors[min(d>>6, last)]
 			} else if d > -128 {
 				row[x] = row[x].mix(l.colors[0], d+128)
 			}
@@ -52,13 +52,6 @@ func drawLayers(c *canvas, layers []*layer, between func(i int)) {
 			between(i)
 		}
 	}
-}
-
-// slope is how steep the line is around a column: the difference in height over
-// the columns from x-r to x+r, and how many these are.
-func (l *layer) slope(x, r int) (dy, dx int) {
-	a, b := max(x-r, 0), min(x+r, len(l.line)-1)
-	return l.line[b] - l.line[a], max(b-a, 1)
 }
 
 // at is the height at a fine column, which may lie outside.

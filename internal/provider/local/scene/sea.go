@@ -47,24 +47,25 @@ func newSea(s stage) *seaScene {
 		near := i * i
 		depth := (i*40 + near*12) * 256 / ((waveLayers-1)*40 + (waveLayers-1)*(waveLayers-1)*12)
 		w := wave{base: scene.horizon<<8 + (s.h-scene.horizon)*depth*78/100 + s.unit}
+		length := s.unit * (52 + near*5) * r.span(85, 115) / 100
+		height := s.unit * (70 + near*14) / 100
 		for k := range w.parts {
 			p := &w.parts[k]
-			length := (s.unit*(22+near*3)/256 + 12) * r.span(80, 120) / 100 >> k * []int{4, 3, 3}[k] / 3
-			p.freq = fullTurn << 16 / max(length, 6)
-			p.height = s.unit * (6 + near*3) / []int{8, 18, 34}[k]
-			p.speed = r.span(5200, 7600) * (k + 2) / 2
+			p.freq = fullTurn << 16 / max(length*[]int{100, 43, 21}[k]/100>>8, 8)
+			p.height = height * []int{100, 42, 14}[k] / 100
+			p.speed = r.span(5600, 7600) * (2*k + 3) / 3
 			if k == 1 {
-				p.speed = -p.speed * 2 / 3
+				p.speed = -p.speed
 			}
 			p.phase = r.turn()
 		}
 		scene.waves = append(scene.waves, w)
 		far := i * 256 / (waveLayers - 1)
 		body := s.colors.far.mix(s.colors.near, far*230/256+16)
-		crest := body.mix(s.colors.sky[3], 110-far/4)
+		crest := body.mix(s.colors.sky[3], 120-far/4)
 		deep := body.mix(s.colors.near, 120)
-		depthRows := max(s.h*(20+i*6)/100, 4)
-		colors := append(ramp(max(depthRows/6, 2), crest, body), ramp(depthRows, body, deep)...)
+		crestRows := max(s.unit*(60+i*30)/100>>8, 2)
+		colors := append(ramp(4*crestRows, crest, body), ramp(4*max(s.h*(12+i*5)/100, 2), body, deep)...)
 		scene.layers = append(scene.layers, newLayer(s.w, colors))
 	}
 	water := s.h - scene.horizon
@@ -97,7 +98,7 @@ func (s *seaScene) draw(c *canvas, at int) {
 		l.set(func(x int) int { return s.waves[i].height(x, at) })
 	}
 	drawLayers(c, s.layers, func(i int) {
-		if i == 0 || i == 2 {
+		if i == 0 || i == 1 {
 			s.drawGlints(c, at, i)
 		}
 		if s.boat && i == s.boatOn-1 {
@@ -124,25 +125,23 @@ func (s *seaScene) drawGlints(c *canvas, at, part int) {
 func (s *seaScene) drawBoat(c *canvas, at int) {
 	l := s.layers[s.boatOn]
 	u := s.unit
-	x := s.boatX + u*(at/10_000)*3/100*1
-	period := (s.w<<8 + 60*u)
-	x = (x+30*u)%period - 30*u
-	dy, dx := l.slope(x>>8, max(u*7>>8, 1))
-	y := (l.at(x-4*u)+2*l.at(x)+l.at(x+4*u))/4 + u*2
-	// A small rotation: the slope, and a little of its own.
-	tilt := dy*160/dx + sin(at/60)*10>>14
-	place := func(px, py int) point { // in tenths of units
-		fx, fy := px*u/10, py*u/10
+	way := s.w<<8 + 60*u
+	x := (s.boatX+u*(at/1000)*3/1000+30*u)%way - 30*u
+	y := (l.at(x-5*u)+2*l.at(x)+l.at(x+5*u))/4 - u/2
+	dy, dx := l.at(x+5*u)-l.at(x-5*u), 10*u
+	// Turned by a small angle: that of the wave, and a little of its own.
+	tilt := min(max(dy<<16*3/4/dx, -16000), 16000) + sin(at/90)*3000>>14
+	place := func(px, py int) point { // in eighths of units
+		fx, fy := px*u/8, py*u/8
 		return point{x + fx - fy*tilt>>16, y + fy + fx*tilt>>16}
 	}
 	paper := white.mix(s.colors.sky[2], 24)
-	shade := paper.mix(s.colors.near, 70)
-	dark := paper.mix(s.colors.near, 120)
-	c.mist(x, y, 16*u, 50, s.colors.near, 90)
-	c.poly(shade, 256, place(-42, 0), place(0, -82), place(42, 0)) // sail
-	c.poly(paper, 256, place(-42, 0), place(0, -82), place(0, 0))
-	c.poly(shade, 256, place(-105, -42), place(-36, 0), place(-40, 34), place(-66, 34)) // bow
-	c.poly(paper, 256, place(-105, -42), place(0, 4), place(0, 34), place(-66, 34))
-	c.poly(shade, 256, place(105, -42), place(0, 4), place(0, 34), place(66, 34))
-	c.poly(dark, 256, place(-12, 34), place(0, -2), place(12, 34))
+	shade := paper.mix(s.colors.near, 60)
+	dark := paper.mix(s.colors.near, 110)
+	c.mist(x, y+3*u, 17*u, 44, s.colors.near, 100) // its shadow on the water
+	c.poly(paper, 256, place(-46, 2), place(0, -88), place(2, 2))
+	c.poly(shade, 256, place(-2, 2), place(0, -88), place(46, 2))
+	c.poly(paper, 256, place(-112, -40), place(-70, 38), place(4, 38), place(2, 4))
+	c.poly(shade, 256, place(112, -40), place(70, 38), place(0, 38), place(-2, 4))
+	c.poly(dark, 256, place(-14, 38), place(0, 2), place(14, 38))
 }

@@ -3,9 +3,8 @@ package scene
 // sky is a gradient with a sun or moon, clouds by day and stars by night.
 type sky struct {
 	stage
-	rows       []color
-	sunX, sunY int // fine
-	sunR       int
+	still      *canvas // what does not move: the gradient and the sun
+	sunX, sunY int     // fine
 	clouds     []cloud
 	stars      []star
 }
@@ -25,17 +24,21 @@ type star struct {
 
 func newSky(s stage, horizon int) sky {
 	r := s.random
-	k := sky{stage: s, rows: s.colors.skyRows(s.h, horizon)}
+	k := sky{stage: s, still: newCanvas(s.w, s.h)}
 	k.sunX = s.w * r.span(58, 80) * 256 / 100
 	k.sunY = horizon * r.span(40, 76) * 256 / 100
-	k.sunR = s.unit * r.span(60, 90) / 10
+	sunR := s.unit * r.span(60, 90) / 10
 	if s.colors.dark {
-		k.sunR = k.sunR * 7 / 10
+		sunR = sunR * 7 / 10
 		k.sunY = horizon * r.span(28, 50) * 256 / 100
 		for range min(max(s.w*horizon/2600, 8), 220) {
 			k.stars = append(k.stars, newStar(s, s.w<<8, horizon<<8*9/10))
 		}
 	}
+	k.still.rows(s.colors.skyRows(s.h, horizon))
+	k.still.mist(k.sunX, k.sunY, sunR*8, 256, s.colors.sun.mix(s.colors.sky[3], 90), 110)
+	k.still.mist(k.sunX, k.sunY, sunR*5/2, 256, s.colors.sun, 150)
+	k.still.disc(k.sunX, k.sunY, sunR, s.colors.sun, 250)
 	for range 5 {
 		x, y := r.intn(s.w<<8), horizon*r.span(18, 88)*256/100
 		speed := s.unit * r.span(6, 16) / 10
@@ -60,13 +63,10 @@ func newStar(s stage, w, h int) star {
 }
 
 func (k *sky) draw(c *canvas, at int) {
-	c.rows(k.rows)
-	for _, s := range k.stars {
-		s.draw(c, at, 220)
+	c.copyFrom(k.still)
+	for i := range k.stars {
+		k.stars[i].draw(c, at, 220)
 	}
-	c.glow(k.sunX, k.sunY, k.sunR*9, 256, k.colors.sun.mix(k.colors.sky[2], 90), 90)
-	c.glow(k.sunX, k.sunY, k.sunR*3, 256, k.colors.sun, 120+sin(at/50)*10>>14)
-	c.disc(k.sunX, k.sunY, k.sunR, k.colors.sun, 250)
 	tint := k.colors.sky[3].mix(white, 120)
 	if k.colors.dark {
 		tint = k.colors.sky[3].mix(k.colors.sky[1], 128)
