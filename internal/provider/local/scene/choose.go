@@ -48,7 +48,7 @@ var paletteWords = map[string]string{
 	"forest":   `forest tree jungle leaf grass meadow garden nature`,
 	"ember":    `ember fire volcano lava flame dragon hell rust`,
 	"arctic":   `arctic ice snow winter frozen cold polar glacier white`,
-	"neon":     `neon cyberpunk city robot future synthwave electric tokyo`,
+	"neon":     `neon cyberpunk robot future synthwave electric tokyo arcade`,
 }
 
 var (

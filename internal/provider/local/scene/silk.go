@@ -32,7 +32,7 @@ func newSilk(s stage) *silkScene {
 		freq := fullTurn * 256 / max(length, 8)
 		scene.waves[i] = fold{
 			fx: freq * cos(angle) >> 14, fy: freq * sin(angle) >> 14,
-			speed: r.span(2600, 6200) * (1 - 2*(i&1)), phase: r.turn(),
+			speed: r.span(1400, 3600) * (1 - 2*(i&1)), phase: r.turn(),
 			bend: []int{0, 260, 330, 260, 190}[i], weight: []int{40, 34, 26, 16, 7}[i],
 		}
 	}
@@ -41,7 +41,7 @@ func newSilk(s stage) *silkScene {
 }
 
 func (s *silkScene) draw(c *canvas, at int) {
-	drift := at / 90
+	drift := at / 160
 	for gy := range len(s.field) / s.columns {
 		for gx := range s.columns {
 			x, y := gx*silkStep, gy*silkStep

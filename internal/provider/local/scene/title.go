@@ -47,7 +47,7 @@ func newTitle(s stage) *title {
 	text := printable(s.prompt)
 	margin := max(min(s.w, s.h)*6/100, 2)
 	room := s.w - 2*margin
-	size := min(max(min(s.w, s.h)*8/100, s.w/26), 90)
+	size := min(max(min(s.w, s.h)*8/100, s.w/26), s.h/6, 90)
 	if size = max(size, smallestPx); text == "" || s.h < 5*smallestPx || room < 6*smallestPx {
 		return t
 	}
@@ -201,15 +201,23 @@ func wrap(face font.Face, text string, room int) (lines []string, whole bool) {
 			continue
 		case line == "": // one word, too long
 			n := longest(word, func(s string) bool { return fits(s + "-") })
-			line, words[0] = word[:n]+"-", word[n:]
+			if line = word[:n]; n < len(word) {
+				line += "-"
+			}
+			if words[0] = word[n:]; words[0] == "" {
+				words = words[1:]
+			}
 		}
 		lines = append(lines, line)
 		line = ""
-		if len(lines) == maxLines {
+		if len(lines) == maxLines && len(words) > 0 {
 			return append(lines[:maxLines-1], cut(lines[maxLines-1], fits)), false
 		}
 	}
-	return append(lines, line), true
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines, true
 }
 
 // cut ends a line with an ellipsis.

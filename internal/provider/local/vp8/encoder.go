@@ -127,9 +127,9 @@ func (e *Encoder) firstPartition() []byte {
 	w.optional(uvDCDelta, 4)
 	w.optional(uvACDelta, 4)
 	w.bits(0, 1) // the probabilities are for this frame alone
-	probs := e.frame.adapt(w)
+	e.frame.adapt(w)
 	e.out.reset(e.out.out[:0])
-	e.frame.write(&e.out, probs)
+	e.frame.write(&e.out)
 	e.out.finish()
 
 	skipped := 0

@@ -8,6 +8,7 @@ import "math"
 type tokens struct {
 	list  []uint16
 	count [numProbs][2]uint32 // how often each adaptive decision went 0 and 1
+	probs [numProbs]uint8     // that hold for the frame, see adapt
 }
 
 const fixedToken = 1 << 15
@@ -132,10 +133,11 @@ func cost(n [2]uint32, p uint8) uint64 {
 	return uint64(n[0])*uint64(bitCost[p]) + uint64(n[1])*uint64(bitCost[256-int(p)])
 }
 
-// adapt writes which probabilities the frame replaces (section 13.4) and
-// returns all that hold.
-func (t *tokens) adapt(w *boolWriter) *[numProbs]uint8 {
-	probs := defaultProbs
+// adapt chooses the frame's probabilities and writes which of the default ones
+// they replace (section 13.4).
+func (t *tokens) adapt(w *boolWriter) {
+	t.probs = defaultProbs
+	probs := &t.probs
 	for i := range probs {
 		n := t.count[i]
 		update := uint32(0)
@@ -153,15 +155,15 @@ func (t *tokens) adapt(w *boolWriter) *[numProbs]uint8 {
 			w.bits(uint32(probs[i]), 8)
 		}
 	}
-	return &probs
 }
 
-func (t *tokens) write(w *boolWriter, probs *[numProbs]uint8) {
+// write writes the decisions with the probabilities that adapt chose.
+func (t *tokens) write(w *boolWriter) {
 	for _, v := range t.list {
 		if v&fixedToken != 0 {
 			w.put(uint32(v&1), uint8(v>>1))
 		} else {
-			w.put(uint32(v&1), probs[v>>1])
+			w.put(uint32(v&1), t.probs[v>>1])
 		}
 	}
 }
