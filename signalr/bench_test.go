@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -17,9 +18,10 @@ import (
 type sink struct {
 	id    string
 	app   transport.Application
+	mu    sync.Mutex // around Next
 	buf   []byte
 	bytes atomic.Int64
-	wrote chan struct{} // not nil: told of each write
+	wrote chan struct{} // told of writes
 }
 
 func (s *sink) ID() string             { return s.id }
@@ -32,17 +34,20 @@ func (s *sink) SetStateful(bool)       {}
 func (s *sink) Close()                 {}
 func (s *sink) Abort(error)            {}
 func (s *sink) Flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for more := true; more; {
 		s.buf, more, _ = s.app.Next(s.buf[:0], 1<<16)
 		s.bytes.Add(int64(len(s.buf)))
 	}
-	if s.wrote != nil {
-		s.wrote <- struct{}{}
+	select {
+	case s.wrote <- struct{}{}:
+	default:
 	}
 }
 
-func sinkConn(b testing.TB, h *Hub, id, protocol string, wrote chan struct{}) *sink {
-	s := &sink{id: id, wrote: nil}
+func sinkConn(b testing.TB, h *Hub, id, protocol string) *sink {
+	s := &sink{id: id, wrote: make(chan struct{}, 1)}
 	app, err := h.accept(s)
 	if err != nil {
 		b.Fatal(err)
@@ -52,9 +57,8 @@ func sinkConn(b testing.TB, h *Hub, id, protocol string, wrote chan struct{}) *s
 		b.Fatal(err)
 	}
 	for s.bytes.Load() == 0 {
-		runtime.Gosched()
+		<-s.wrote
 	}
-	s.wrote = wrote
 	return s
 }
 
@@ -66,7 +70,7 @@ func BenchmarkFanOut(b *testing.B) {
 			h := NewHub("bench", HubOptions{SlowClient: Wait(1 << 40)})
 			sinks := make([]*sink, conns)
 			for i := range sinks {
-				sinks[i] = sinkConn(b, h, fmt.Sprint(i), "json", nil)
+				sinks[i] = sinkConn(b, h, fmt.Sprint(i), "json")
 				if err := h.AddToGroup(context.Background(), fmt.Sprint(i), "g"); err != nil {
 					b.Fatal(err)
 				}
@@ -127,15 +131,17 @@ func BenchmarkEncodeEvent(b *testing.B) {
 func BenchmarkInvocation(b *testing.B) {
 	h := NewHub("bench", HubOptions{})
 	Handle(h, "Add", func(a, b int) int { return a + b })
-	wrote := make(chan struct{})
-	s := sinkConn(b, h, "c1", "json", wrote)
+	s := sinkConn(b, h, "c1", "json")
 	call := []byte(`{"type":1,"invocationId":"7","target":"Add","arguments":[2,40]}` + "\x1e")
+	answer, want := int64(len(`{"type":3,"invocationId":"7","result":42}`)+1), s.bytes.Load()
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.app.Receive(call); err != nil {
 			b.Fatal(err)
 		}
-		<-wrote
+		for want += answer; s.bytes.Load() < want; {
+			<-s.wrote
+		}
 	}
 	b.StopTimer()
 	s.app.Ended(nil)
@@ -149,7 +155,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range b.N {
-		s := sinkConn(b, h, fmt.Sprint(i), "json", nil)
+		s := sinkConn(b, h, fmt.Sprint(i), "json")
 		s.buf = nil
 		sinks = append(sinks, s)
 	}

@@ -48,7 +48,7 @@ func FuzzReceive(f *testing.F) {
 		if binary {
 			protocol = "messagepack"
 		}
-		s := sinkConn(t, h, "c1", protocol, nil)
+		s := sinkConn(t, h, "c1", protocol)
 		cut = min(max(cut, 0), len(data))
 		done := make(chan struct{})
 		go func() {
@@ -63,7 +63,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		s.app.Ended(nil)
 		<-done
-		other := sinkConn(t, h, "c2", protocol, nil)
+		other := sinkConn(t, h, "c2", protocol)
 		other.app.Ended(nil)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
