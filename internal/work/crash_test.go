@@ -131,7 +131,7 @@ func TestSlowWorker(t *testing.T) {
 	slow := setup{path: path, provider: f, media: &held{memory: m, reached: fetching, goOn: goOn}}
 	slow.service.Lease = 200 * time.Millisecond
 	slow.work.RenewEvery, slow.work.CheckEvery, slow.work.SweepEvery = time.Hour, time.Hour, time.Hour // it hangs
-	slow.work.MaxWorkers = map[string]int{"fake": 1} // and takes nothing else
+	slow.work.MaxWorkers = map[string]int{"fake": 1}                                                   // and takes nothing else
 	a := rig(t, slow)
 	id := a.submit().ID
 	f.wait(t, "submitted", func() bool { return len(f.tasks) == 1 })

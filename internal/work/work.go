@@ -86,12 +86,14 @@ var (
 	errLate     = errors.New("work: the deadline passed")
 )
 
-// Workers run the tasks of one process. Methods may be called at the same
-// time; Start and Stop once each, in this order.
+// Workers run the tasks of one process. Start comes first, once, and Stop last;
+// Stop without a Start, or after one that failed, does nothing. Publish may be
+// called at any time.
 type Workers struct {
 	o         Options
 	owner     string // unlike any other, also of this process before a restart
 	began     time.Time
+	started   bool
 	providers map[string]provider.Provider
 	queue     interface {
 		Start(context.Context) error
@@ -171,14 +173,15 @@ func (w *Workers) Start(ctx context.Context) error {
 	loop, stop := context.WithCancel(base)
 	w.stopLoop = stop
 	left, err := w.o.Service.Sweep(ctx, w.alone())
-	if err != nil {
-		stop()
-		return fmt.Errorf("work: take up what was left: %w", err)
+	if err != nil { // a full disk, say: the sweeper tries again
+		w.o.Logger.Warn("what was left behind could not be taken up yet", "error", err)
 	}
 	if err := w.queue.Start(base); err != nil {
+		w.stopRuns(errStopping)
 		stop()
 		return fmt.Errorf("work: job queue: %w", err)
 	}
+	w.started = true
 	w.loops.Go(func() { w.keep(loop) })
 	w.loops.Go(func() { w.sweep(loop, left) })
 	return nil
@@ -195,6 +198,10 @@ func (w *Workers) alone() *task.Alone {
 // first, what is left is abandoned: its leases run out, and other workers go
 // on with it.
 func (w *Workers) Stop(ctx context.Context) error {
+	if !w.started {
+		return nil
+	}
+	w.started = false
 	w.stopRuns(errStopping)
 	err := w.queue.Stop(ctx)
 	if err != nil {
