@@ -138,14 +138,14 @@ describe('who asks', () => {
     const { key } = await conduit.newKey('--name', 'stranger', '--scopes', 'video');
     const stranger = await connect(conduit, HttpTransportType.WebSockets, { key });
     const answers = [];
-    for (const asked of [id, `task_${'0'.repeat(32)}`, 'task_', '', '../../etc']) {
+    for (const asked of [id, `task_${'0'.repeat(32)}`, 'task_', '../../etc']) {
       for (const method of ['SubscribeToTask', 'UnsubscribeFromTask']) {
         answers.push(await stranger.invoke(method, asked).then(
           () => `${method}: ok`,
-          (error) => `${method}: ${error.message.replaceAll(asked || '\0', 'ID')}`,
+          (error) => `${method}: ${error.message.replaceAll(asked, 'ID')}`,
         ));
       }
-      answers.push(await stranger.invoke('SubscribeToTaskFrom', asked, 0).then(() => 'ok', (e) => `From: ${e.message.replaceAll(asked || '\0', 'ID')}`));
+      answers.push(await stranger.invoke('SubscribeToTaskFrom', asked, 0).then(() => 'ok', (e) => `From: ${e.message.replaceAll(asked, 'ID')}`));
     }
     assert.equal(new Set(answers).size, 3, [...new Set(answers)].join('\n'));
     assert.ok(answers[0] !== 'SubscribeToTask: ok');
@@ -162,7 +162,9 @@ describe('who asks', () => {
     const closed = Promise.all(open.map((c) => new Promise((done) => c.onclose(done))));
     assert.equal((await conduit.cli('keys', 'revoke', 'gone')).code, 0);
     await closed;
-    await assert.rejects(connect(conduit, HttpTransportType.WebSockets, { key }), /401/);
+    // Negotiation may still pass for half a second, by an answer kept in memory; the hub lets nobody in.
+    await assert.rejects(connect(conduit, HttpTransportType.WebSockets, { key }), /401|not valid any more/);
+    await until('it does not even negotiate', async () => (await conduit.request('/hubs/video-generation/negotiate?negotiateVersion=1', { method: 'POST', key })).status === 401);
   });
 
   for (const [what, key] of [['no key', ''], ['a wrong key', `condt_${'x'.repeat(43)}`], ['nonsense', 'é\n'.trim()]]) {

@@ -156,11 +156,11 @@ export class Conduit {
   }
 
   /** ended waits for a task's end. */
-  ended(id) {
+  ended(id, options = { within: 180_000 }) {
     return until(`${id} ends`, async () => {
       const task = await this.task(id);
       return !['pending', 'running'].includes(task.status) && task;
-    });
+    }, options);
   }
 
   /** newKey makes a virtual key on the database, beside the running server. */
