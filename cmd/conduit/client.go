@@ -149,7 +149,7 @@ func (c *client) do(ctx context.Context, method, path string, body io.Reader, he
 }
 
 func (c *client) unreachable(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return context.Canceled
 	}
 	var op *net.OpError

@@ -52,23 +52,54 @@ func (e event) outcome() string {
 // follow calls show for a task's events, beginning with the newest, until its
 // end, which it returns. It survives restarts of the server. When ctx is
 // cancelled it returns context.Canceled.
+//
+// Videos are watched over their hub. Where that cannot be reached, or stays
+// away for long, and for images, it reads the task's event stream.
 func (c *client) follow(ctx context.Context, t taskStatus, show func(event)) (event, error) {
-	f := &follower{c: c, id: t.TaskID, show: show}
-	end, err := f.run(ctx)
-	if ctx.Err() != nil {
-		return end, context.Canceled
+	w := &watcher{id: t.TaskID, show: show}
+	if t.Kind == "video" {
+		if end, err := c.followHub(ctx, w); err == nil || ctx.Err() != nil {
+			return end, cancelled(ctx, err)
+		}
 	}
-	return end, err
+	f := &follower{c: c, watcher: w}
+	end, err := f.run(ctx)
+	return end, cancelled(ctx, err)
+}
+
+// cancelled is context.Canceled when that is why there is an error.
+func cancelled(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Canceled
+	}
+	return err
+}
+
+// watcher is how far a task has been seen.
+type watcher struct {
+	id   string
+	show func(event)
+	last int64  // sequence of the newest event
+	end  *event // the terminal one
+}
+
+// take shows e when it is news.
+func (w *watcher) take(e event) {
+	if e.TaskID != w.id || e.Sequence <= w.last || w.end != nil {
+		return
+	}
+	w.last = e.Sequence
+	if e.terminal() {
+		w.end = &e
+	}
+	w.show(e)
 }
 
 // follower reads a task's event stream (GET /v1/tasks/{id}/events), again and
 // again, from where it stopped.
 type follower struct {
-	c    *client
-	id   string
-	show func(event)
-	last int64  // sequence of the newest event
-	end  *event // the terminal one
+	c *client
+	*watcher
 }
 
 const (
@@ -116,17 +147,6 @@ func (f *follower) read(ctx context.Context) error {
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end
 	return readEvents(resp.Body, f.take)
-}
-
-func (f *follower) take(e event) {
-	if e.Sequence <= f.last || f.end != nil {
-		return
-	}
-	f.last = e.Sequence
-	if e.terminal() {
-		f.end = &e
-	}
-	f.show(e)
 }
 
 const maxEventLine = 1 << 20

@@ -150,6 +150,7 @@ func TestARevokedKeyLosesItsConnection(t *testing.T) {
 		t.Fatal(status)
 	}
 	s.handshake()
+	eventually(t, "the request in the log", func() bool { return strings.Contains(r.log.String(), "status=101") })
 	if _, body := r.call("GET", "/health/signalr", ""); !strings.Contains(body, `"connections":1`) {
 		t.Errorf("health: %s", body)
 	}
