@@ -54,7 +54,6 @@ func (h *Handler) taskEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := &follower{h: h, keyID: p.KeyID, taskID: t.ID, last: min(after, max(t.Sequence, latest.Sequence)),
 		w: w, control: http.NewResponseController(w)}
-	defer f.end()
 	f.begin()
 	if r.Method == http.MethodHead {
 		return nil
@@ -123,7 +122,9 @@ func (f *follower) begin() {
 	head.Set("X-Accel-Buffering", "no")
 	head.Set("X-Content-Type-Options", "nosniff")
 	f.w.WriteHeader(http.StatusOK)
-	_ = f.flush() // a client that is gone shows at the next write
+	f.bound()
+	defer f.unbound()
+	_ = f.control.Flush() // a client that is gone shows at the next write
 }
 
 // run sends what is stored, as it comes, until the terminal event.
@@ -174,10 +175,14 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 	return false, fmt.Errorf("read events: %w", err)
 }
 
-// send writes events, of which the first is above f.last or the only one.
+// chunk is about how many bytes of events are written at once.
+const chunk = 32 << 10
+
+// send writes events, of which the first is above f.last or the only one, up
+// to the terminal one.
 func (f *follower) send(events []task.Event) error {
 	var b []byte
-	for _, e := range events {
+	for i, e := range events {
 		data, err := json.Marshal(f.h.public(e))
 		if err != nil {
 			return fmt.Errorf("encode an event: %w", err)
@@ -188,28 +193,30 @@ func (f *follower) send(events []task.Event) error {
 		b = append(b, data...)
 		b = append(b, "\n\n"...)
 		f.last, f.ended = e.Sequence, e.Name.Terminal()
-		if f.ended {
-			break
+		if f.ended || i == len(events)-1 || len(b) >= chunk {
+			if err := f.write(b); err != nil || f.ended {
+				return err
+			}
+			b = b[:0]
 		}
 	}
-	return f.write(b)
+	return nil
 }
 
-// write is bounded in time: a client that does not read is dropped.
+// write is bounded in time: a client that does not read is dropped. Between
+// writes there is no deadline, since in HTTP/2 one that passes ends the stream.
 func (f *follower) write(b []byte) error {
-	_ = f.control.SetWriteDeadline(time.Now().Add(f.h.o.WriteTimeout)) // where the connection has deadlines
+	f.bound()
+	defer f.unbound()
 	if _, err := f.w.Write(b); err != nil {
 		return err
 	}
-	return f.flush()
-}
-
-func (f *follower) flush() error {
-	_ = f.control.SetWriteDeadline(time.Now().Add(f.h.o.WriteTimeout))
 	return f.control.Flush()
 }
 
-func (f *follower) end() { _ = f.control.SetWriteDeadline(time.Time{}) }
+// bound and unbound do nothing where the connection knows no deadlines.
+func (f *follower) bound()   { _ = f.control.SetWriteDeadline(time.Now().Add(f.h.o.WriteTimeout)) }
+func (f *follower) unbound() { _ = f.control.SetWriteDeadline(time.Time{}) }
 
 // public is an event's JSON, with links for its reader.
 func (h *Handler) public(e task.Event) any {
