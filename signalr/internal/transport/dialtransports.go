@@ -18,7 +18,7 @@ func (d *dialer) dialWebSocket(ctx context.Context, accept func(Session) (Applic
 	if err != nil {
 		return err
 	}
-	conn, resp, err := websocket.Dial(ctx, d.url, &websocket.DialOptions{HTTPClient: d.lasting, HTTPHeader: header})
+	conn, resp, err := websocket.Dial(ctx, d.url, &websocket.DialOptions{HTTPClient: d.lasting, HTTPHeader: header}) //nolint:bodyclose // the package needs no closing
 	if err != nil {
 		if resp != nil {
 			return &StatusError{"the WebSocket", resp.StatusCode}
@@ -52,7 +52,7 @@ func (s *dialed) readWebSocket(conn *websocket.Conn) error {
 				s.receive(buf[:n]) // a refusal closes; what follows is passed over
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) && r != nil {
 			continue // the end of a message
 		}
 		var ce websocket.CloseError
@@ -73,7 +73,7 @@ func (d *dialer) dialEvents(ctx context.Context, accept func(Session) (Applicati
 	s := d.session(ServerSentEvents)
 	// ctx bounds the wait for the header, s.ctx the stream.
 	stop := context.AfterFunc(ctx, s.cancel)
-	resp, err := d.do(s.ctx, d.lasting, http.MethodGet, d.url, nil, "Accept", "text/event-stream")
+	resp, err := d.do(s.ctx, d.lasting, http.MethodGet, d.url, nil, "Accept", "text/event-stream") //nolint:bodyclose // the end of the session closes it
 	if err == nil && resp.StatusCode != http.StatusOK {
 		drain(resp)
 		err = &StatusError{"the event stream", resp.StatusCode}
@@ -181,7 +181,7 @@ func (s *dialed) poll(ctx context.Context) error {
 			}
 		}
 		_ = resp.Body.Close() // read to its end
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			return fmt.Errorf("%w: %w", ErrLost, err)
 		}
 	}

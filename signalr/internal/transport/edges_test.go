@@ -60,8 +60,7 @@ func readEdges(t *testing.T) []edge {
 // Lines that are not about the transport alone, and who asks them.
 var (
 	corsLines = map[int]string{24: "CORS is middleware", 25: "CORS is middleware", 23: "the mux answers for a path without a hub"}
-	hubLines  = [2]int{54, 99} // "handshake:" and "message:" over long polling: package signalr
-	packLines = [2]int{139, 140}
+	hubLines  = [2]int{54, 99} // "handshake:" and "message:" over long polling: package signalr, as 139 and 140
 )
 
 // TestEdgesHTTP asks lines 1 to 53: negotiation, refusals, long polling.

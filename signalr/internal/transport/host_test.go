@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -130,7 +131,7 @@ func TestEventsPeerStopsReading(t *testing.T) {
 	for range 400 {
 		hub.say(message)
 	}
-	if err := hub.awaitEnd(t); err != ErrSendTimeout {
+	if err := hub.awaitEnd(t); !errors.Is(err, ErrSendTimeout) {
 		t.Errorf("Ended(%v), want %v", err, ErrSendTimeout)
 	}
 }

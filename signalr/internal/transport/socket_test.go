@@ -469,7 +469,7 @@ func TestAbort(t *testing.T) {
 	p.send(t, clientFrame(0x81, jsonHandshake))
 	cause := errors.New("enough")
 	hub.session.Abort(cause)
-	if err := hub.awaitEnd(t); err != cause {
+	if err := hub.awaitEnd(t); !errors.Is(err, cause) {
 		t.Errorf("Ended(%v), want %v", err, cause)
 	}
 	close(hub.block)
