@@ -188,7 +188,7 @@ func TestCatchUpRacesWithSends(t *testing.T) {
 	const last = 300
 	ctx := t.Context()
 	for round := range 20 {
-		h := NewHub("test", HubOptions{SlowClient: Wait(time.Minute)})
+		h := NewHub("test", HubOptions{SlowClient: Wait(time.Minute), ShutdownWindow: time.Millisecond})
 		var s store
 		var wg sync.WaitGroup
 		start := make(chan struct{})
