@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knnlabs/conduit/internal/key"
 	"github.com/knnlabs/conduit/internal/task"
@@ -51,5 +52,42 @@ func TestFull(t *testing.T) {
 	}
 	if _, _, err := svc.Submit(t.Context(), q); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+}
+
+// TestAway has another process keep the database to itself.
+func TestAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "conduit.db")
+	quiet := slog.New(slog.DiscardHandler)
+	s, err := Open(t.Context(), Options{Path: path, BusyTimeout: 50 * time.Millisecond, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Open(t.Context(), Options{Path: path, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(s.Close(), other.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	tx, err := other.write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc := task.NewService(s, task.Options{Logger: quiet})
+	q := task.Request{KeyID: "k", Kind: task.Video, Provider: "local"}
+	if _, _, err := svc.Submit(t.Context(), q); !errors.Is(err, task.ErrUnavailable) {
+		t.Errorf("submit: %v", err)
+	}
+	if _, err := svc.List(t.Context(), "k", task.ListQuery{}); err != nil {
+		t.Errorf("reading goes on: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := svc.Submit(t.Context(), q); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -189,17 +189,31 @@ func (s *Store) Ping(ctx context.Context) error {
 	return wrap(s.write.PingContext(ctx))
 }
 
+// writeTime bounds a transaction that writes, the wait for those before it
+// and for other processes included. A database that takes longer is away.
+const writeTime = 10 * time.Second
+
 // inTx runs fn in a writing transaction, which nobody comes between.
 func (s *Store) inTx(ctx context.Context, fn func(*sql.Tx) error) error {
+	timed, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	err := s.inTimedTx(timed, fn)
+	if err != nil && ctx.Err() == nil && timed.Err() != nil {
+		return fmt.Errorf("%w: %w", task.ErrUnavailable, err)
+	}
+	return wrap(err)
+}
+
+func (s *Store) inTimedTx(ctx context.Context, fn func(*sql.Tx) error) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
-		return wrap(err)
+		return err
 	}
 	if err := fn(tx); err != nil {
 		_ = tx.Rollback() // nothing is written either way
-		return wrap(err)
+		return err
 	}
-	return wrap(tx.Commit())
+	return tx.Commit()
 }
 
 // wrap sorts the database's errors into those that callers tell apart.

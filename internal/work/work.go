@@ -117,6 +117,8 @@ type active struct {
 	number int // of the attempt
 	cancel context.CancelCauseFunc
 	until  time.Time // end of the lease, as far as known here
+
+	dropped bool // because of it
 }
 
 // New prepares workers on the database behind driver, which is the one that
@@ -300,7 +302,8 @@ func (w *Workers) dropExpired(mine map[string]*active) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, a := range mine {
-		if time.Now().After(a.until) {
+		if time.Now().After(a.until) && !a.dropped {
+			a.dropped = true
 			w.o.Logger.Warn("a lease is over, the work is dropped", "task", id, "attempt", a.number)
 			a.cancel(errTaken)
 		}
