@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,11 +134,21 @@ func (p *problem) body() []byte {
 	if p.Param != "" {
 		b.Error.Param = &p.Param
 	}
-	data, err := json.Marshal(b)
+	data, err := encode(b)
 	if err != nil { // strings alone cannot fail
 		panic(err)
 	}
-	return append(data, '\n')
+	return data
+}
+
+// encode is v as JSON and a line break, with "&" as it is: links are copied
+// out of answers by hand.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // no answer is HTML, and none is sniffed
+	err := e.Encode(v)
+	return b.Bytes(), err
 }
 
 // setHeaders sets what belongs to p beside its body.
@@ -167,7 +178,7 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 
 // writeJSON answers with v.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
-	data, err := json.Marshal(v)
+	data, err := encode(v)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
@@ -175,8 +186,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Cache-Control", "no-store") // signed links, and progress that moves
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(data)+1))
+	h.Set("Content-Length", strconv.Itoa(len(data)))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(data, '\n')) // as above
+	_, _ = w.Write(data) // as above
 	return nil
 }

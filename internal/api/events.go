@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -183,7 +182,7 @@ const chunk = 32 << 10
 func (f *follower) send(events []task.Event) error {
 	var b []byte
 	for i, e := range events {
-		data, err := json.Marshal(f.h.public(e))
+		data, err := encode(f.h.public(e)) // ends with a line break
 		if err != nil {
 			return fmt.Errorf("encode an event: %w", err)
 		}
@@ -191,7 +190,7 @@ func (f *follower) send(events []task.Event) error {
 		b = strconv.AppendInt(b, e.Sequence, 10)
 		b = append(b, "\ndata: "...)
 		b = append(b, data...)
-		b = append(b, "\n\n"...)
+		b = append(b, '\n')
 		f.last, f.ended = e.Sequence, e.Name.Terminal()
 		if f.ended || i == len(events)-1 || len(b) >= chunk {
 			if err := f.write(b); err != nil || f.ended {

@@ -188,6 +188,17 @@ func TestStatusShowsEveryKey(t *testing.T) {
 	}
 }
 
+func TestLinksCanBeCopiedFromTheText(t *testing.T) {
+	b := newBench(t)
+	b.tasks.add("mine", idA, task.Video)
+	b.tasks.happen(idA, task.EventCompleted, 100, true)
+	for _, path := range []string{"/v1/tasks/" + idA, "/v1/tasks/" + idA + "/events"} {
+		if text := b.call("GET", path, "").Body.String(); !strings.Contains(text, "&sig=") {
+			t.Errorf("%s: %s", path, text)
+		}
+	}
+}
+
 func TestFailedTask(t *testing.T) {
 	b := newBench(t)
 	b.tasks.add("mine", idA, task.Video)
