@@ -4,15 +4,18 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/knnlabs/conduit/internal/api"
 	"github.com/knnlabs/conduit/internal/config"
 	"github.com/knnlabs/conduit/internal/key"
 )
@@ -54,6 +57,12 @@ func logRequests(next http.Handler, log *slog.Logger) http.Handler {
 			level = slog.LevelInfo
 		}
 		defer func() {
+			if v := recover(); v != nil {
+				sw.panicked(r, log, v)
+				if sw.status != http.StatusInternalServerError {
+					defer panic(http.ErrAbortHandler) // half an answer must not look whole
+				}
+			}
 			if sw.status >= 500 {
 				level = slog.LevelWarn
 			}
@@ -87,6 +96,20 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
+}
+
+// panicked logs what a handler panicked with, and answers if nothing was
+// answered yet.
+func (w *statusWriter) panicked(r *http.Request, log *slog.Logger, v any) {
+	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
+		return
+	}
+	log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "method", r.Method,
+		"path", r.URL.Path, "request_id", w.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
+	if w.status == 0 {
+		api.WriteError(w, r, &key.Error{Status: http.StatusInternalServerError, Code: "internal_error", Type: "server_error",
+			Message: "Something went wrong on our side. The x-request-id header names this request."})
+	}
 }
 
 // Hijack is how a WebSocket takes the connection.
@@ -148,7 +171,7 @@ func cors(next http.Handler, allowed []string) http.Handler {
 	all := slices.Contains(allowed, "*")
 	own := map[string]bool{}
 	for _, o := range allowed {
-		own[strings.ToLower(strings.TrimSuffix(o, "/"))] = true
+		own[key.Origin(nil, o)] = true // as a browser writes it
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

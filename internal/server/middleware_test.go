@@ -110,6 +110,7 @@ func TestCORS(t *testing.T) {
 		{"echo", []string{"*"}, "GET", []string{"Origin: " + page}, 200, map[string]string{
 			"Access-Control-Allow-Origin": page, "Access-Control-Allow-Credentials": "true", "Vary": "Origin", "Access-Control-Expose-Headers": exposed}},
 		{"listed", []string{page}, "GET", []string{"Origin: " + page}, 200, map[string]string{"Access-Control-Allow-Origin": page}},
+		{"listed in another spelling", []string{"HTTPS://App.Example:443/"}, "GET", []string{"Origin: " + page}, 200, map[string]string{"Access-Control-Allow-Origin": page}},
 		{"not listed", []string{"https://other.example"}, "GET", []string{"Origin: " + page}, 200, map[string]string{
 			"Access-Control-Allow-Origin": "", "Access-Control-Allow-Credentials": "", "Vary": "Origin"}},
 		{"none allowed", nil, "GET", []string{"Origin: " + page}, 200, map[string]string{"Access-Control-Allow-Origin": ""}},
@@ -166,5 +167,28 @@ func TestForwarded(t *testing.T) {
 				t.Errorf("got %s, %s; want %s, %s", origin, remote, tt.origin, tt.remote)
 			}
 		})
+	}
+}
+
+func TestAPanicIsAnswered(t *testing.T) {
+	var log syncBuffer
+	run := func(f http.HandlerFunc) (w recorder, aborted bool) {
+		w = newRecorder("GET", "/health?access_token=s3cr3t")
+		defer func() { aborted = recover() == http.ErrAbortHandler }()
+		logRequests(f, slog.New(slog.NewTextHandler(&log, nil))).ServeHTTP(w, w.r)
+		return w, false
+	}
+	w, aborted := run(func(http.ResponseWriter, *http.Request) { panic("oh") })
+	if w.Code != 500 || !strings.Contains(w.Body.String(), "internal_error") || aborted {
+		t.Errorf("nothing written: %d %s, aborted %v", w.Code, w.Body, aborted)
+	}
+	if _, aborted = run(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("half")); panic("oh") }); !aborted {
+		t.Error("half an answer looks whole")
+	}
+	if _, aborted = run(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }); !aborted {
+		t.Error("an abort is swallowed")
+	}
+	if strings.Count(log.String(), "a handler panicked") != 2 || strings.Contains(log.String(), "s3cr3t") {
+		t.Errorf("log: %s", log.String())
 	}
 }
