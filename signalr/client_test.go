@@ -622,3 +622,22 @@ func TestClientStopsWhileConnecting(t *testing.T) {
 		}
 	})
 }
+
+// TestClientOverTLS: every transport works where HTTP/2 is offered.
+func TestClientOverTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(newClientHub(HubOptions{}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	for _, kind := range []Transport{WebSockets, ServerSentEvents, LongPolling} {
+		c := startClient(t, server.URL, ClientOptions{Transports: []Transport{kind}, HTTPClient: server.Client()})
+		var s string
+		if err := c.Invoke(t.Context(), "Echo", &s, "x"); err != nil || s != "x" {
+			t.Errorf("%v: %q, %v", kind, s, err)
+		}
+		if err := c.Stop(t.Context()); err != nil {
+			t.Errorf("%v: %v", kind, err)
+		}
+	}
+	server.Client().CloseIdleConnections()
+}

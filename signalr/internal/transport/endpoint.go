@@ -166,6 +166,9 @@ func routeOf(r *http.Request) route {
 	if known && strings.HasPrefix(path, base) {
 		switch path[len(base):] {
 		case "":
+			if strings.HasSuffix(base, "/negotiate") { // mounted by itself
+				return routeNegotiate
+			}
 			return routeHub
 		case "/negotiate":
 			return routeNegotiate

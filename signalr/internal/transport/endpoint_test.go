@@ -276,6 +276,7 @@ func TestForeignPaths(t *testing.T) {
 		{"/hubs/x/", "/hubs/x/other", routeNone},
 		{"/hubs/x/", "/hubs/x/negotiate/x", routeNone},
 		{"POST example.test/hubs/x/", "/hubs/x/negotiate", routeNegotiate},
+		{"POST /hubs/x/negotiate", "/hubs/x/negotiate", routeNegotiate},
 		{"", "/any/where", routeHub},
 		{"", "/any/where/negotiate", routeNegotiate},
 		{"", "/any/where/negotiate/x", routeNone},

@@ -6,8 +6,9 @@ import (
 )
 
 // heldSize is how many bytes wait for the first transport; a POST with more
-// waits with them.
-const heldSize = 64 << 10
+// waits itself. Little, because there may be MaxPending such connections: room
+// for a handshake and what is sent right behind it.
+const heldSize = 4 << 10
 
 // post takes bytes from the client. The answer comes when the application has
 // taken all of them, so that its backpressure delays the client. Once the
@@ -42,8 +43,10 @@ func (s *session) takeBody(r *http.Request) int {
 	defer readBuffers.Put(buf)
 	for {
 		n, err := r.Body.Read(*buf)
-		if n > 0 {
-			if status := s.takePiece(r, (*buf)[:n]); status != http.StatusOK {
+		for rest := (*buf)[:n]; len(rest) > 0; {
+			piece := rest[:min(len(rest), heldSize)]
+			rest = rest[len(piece):]
+			if status := s.takePiece(r, piece); status != http.StatusOK {
 				return status
 			}
 		}
