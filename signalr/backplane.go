@@ -2,6 +2,7 @@ package signalr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -235,7 +236,7 @@ func (l *memoryLink) Invoke(ctx context.Context, m *Message) (Result, error) {
 		if other == l {
 			continue
 		}
-		if r, err := other.receiver.Invoke(ctx, m); err != ErrNoConnection {
+		if r, err := other.receiver.Invoke(ctx, m); !errors.Is(err, ErrNoConnection) {
 			return r, err
 		}
 	}

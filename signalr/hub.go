@@ -2,6 +2,7 @@ package signalr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -253,7 +254,7 @@ func (h *Hub) shaken(c *Conn, protocol int, stateful bool) {
 }
 
 // connecting marks the context of OnConnected.
-type connecting struct{ conn *Conn }
+type connecting struct{}
 
 // open runs OnConnected and lets messages in.
 func (h *Hub) open(c *Conn) {
@@ -355,7 +356,7 @@ func (h *Hub) protect(f func() error) (err error) {
 // logFailure logs what clients are not told.
 func (h *Hub) logFailure(what string, c *Conn, target string, err error) {
 	attrs := []any{"connection", c.id, "target", target, "error", err}
-	if p, ok := err.(*panicError); ok {
+	if p := (*panicError)(nil); errors.As(err, &p) {
 		h.opts.Logger.Error(what, append(attrs, "stack", string(p.stack))...)
 		return
 	}

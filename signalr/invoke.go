@@ -324,7 +324,7 @@ func (c *Conn) call(inv *invocation) (reflect.Value, error) {
 // failure is the sentence that a caller gets.
 func (inv *invocation) failure(err error) string {
 	detailed := inv.conn.hub.opts.EnableDetailedErrors
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the invocation's own errors, as they were made
 	case *wrongMode:
 		return e.text
 	case *callFailed:

@@ -252,11 +252,11 @@ func (o HubOptions) validate() error {
 		return fmt.Errorf("MaximumReceiveMessageSize is %d, must be positive, or -1 for no limit", o.MaximumReceiveMessageSize)
 	}
 	if len(o.Transports) == 0 {
-		return fmt.Errorf("Transports is empty, must name at least one")
+		return fmt.Errorf("Transports is empty, must name at least one") //nolint:staticcheck // the name of the option
 	}
 	for _, t := range o.Transports {
 		if t != WebSockets && t != ServerSentEvents && t != LongPolling {
-			return fmt.Errorf("Transports has %d, must be WebSockets, ServerSentEvents or LongPolling", t)
+			return fmt.Errorf("Transports has %d, must be WebSockets, ServerSentEvents or LongPolling", t) //nolint:staticcheck // the name of the option
 		}
 	}
 	if len(o.Protocols) == 0 {
