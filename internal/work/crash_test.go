@@ -176,12 +176,12 @@ func TestTwoInstances(t *testing.T) {
 	a := rig(t, setup{path: path, provider: f, idle: true})
 	b := rig(t, setup{path: path, provider: f, idle: true})
 	var ids []string
-	for range 60 {
+	for range 25 {
 		ids = append(ids, a.submit().ID)
 	}
 	a.start()
 	b.start()
-	for range 60 {
+	for range 25 {
 		ids = append(ids, b.submit().ID)
 	}
 	for _, id := range ids {

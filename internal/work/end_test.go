@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -185,63 +186,96 @@ func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection
 // steps are the places at which a task can be when something happens to it.
 var steps = []struct {
 	name  string
-	reach func(t *testing.T, in *instance, f *fake, s *stepper)
-	told  bool // the provider has the task, and is told to stop
+	reach func(s *stepper) error // nil: nothing is started
+	told  bool                   // the provider has the task, and is told to stop
 }{
 	{"pending", nil, false},
-	{"submitting", func(t *testing.T, in *instance, f *fake, s *stepper) { <-s.inSubmit }, true},
-	{"running", func(t *testing.T, in *instance, f *fake, s *stepper) {
-		close(s.submit)
-		f.say("p:"+s.id+"-1", at(30))
-		f.wait(t, "watched", func() bool { return f.tasks["p:"+s.id+"-1"] != nil })
-		f.say("p:"+s.id+"-1", at(30))
-		in.wait(s.id, "at 30", func(r task.Record) bool { return r.Progress == 30 })
+	{"submitting", func(s *stepper) error { return s.signal(s.inSubmit) }, true},
+	{"running", func(s *stepper) error {
+		if err := s.submitted(); err != nil {
+			return err
+		}
+		s.f.say(s.provider, at(30))
+		return s.record(func(r task.Record) bool { return r.Progress == 30 })
 	}, true},
-	{"storing", func(t *testing.T, in *instance, f *fake, s *stepper) {
-		close(s.submit)
-		f.wait(t, "watched", func() bool { return f.tasks["p:"+s.id+"-1"] != nil })
-		f.say("p:"+s.id+"-1", done)
-		<-s.inFetch
+	{"storing", func(s *stepper) error {
+		if err := s.submitted(); err != nil {
+			return err
+		}
+		s.f.say(s.provider, done)
+		return s.signal(s.inFetch)
 	}, true},
-	{"waiting to try again", func(t *testing.T, in *instance, f *fake, s *stepper) {
-		close(s.submit)
-		f.wait(t, "watched", func() bool { return f.tasks["p:"+s.id+"-1"] != nil })
-		f.say("p:"+s.id+"-1", failing("provider_unavailable", true))
-		in.wait(s.id, "waiting", func(r task.Record) bool { return r.QueueAt != nil })
+	{"waiting to try again", func(s *stepper) error {
+		if err := s.submitted(); err != nil {
+			return err
+		}
+		s.f.say(s.provider, failing("provider_unavailable", true))
+		return s.record(func(r task.Record) bool { return r.QueueAt != nil })
 	}, false},
 }
 
 // stepper leads a task to a step and holds it there.
 type stepper struct {
-	id                        string
+	ctx      context.Context // for reaching the step
+	in       *instance
+	f        *fake
+	m        *memory
+	id       string
+	provider string // the provider's id
+
 	inSubmit, submit, inFetch chan struct{}
+	release                   func() // lets Submit go on
 }
 
-func atStep(t *testing.T, i int, timeout time.Duration) (in *instance, f *fake, m *memory, id string, release func()) {
-	f, m = newFake(), newMemory()
-	s := &stepper{inSubmit: make(chan struct{}), submit: make(chan struct{}), inFetch: make(chan struct{})}
-	f.onSubmit = func(context.Context, provider.Request) error {
+// atStep submits a task and leads it to a step; an error if its deadline was
+// earlier.
+func atStep(t *testing.T, reach func(*stepper) error, timeout time.Duration) (*stepper, error) {
+	s := &stepper{f: newFake(), m: newMemory(), inSubmit: make(chan struct{}), submit: make(chan struct{}), inFetch: make(chan struct{})}
+	s.release = sync.OnceFunc(func() { close(s.submit) })
+	s.f.onSubmit = func(context.Context, provider.Request) error {
 		close(s.inSubmit)
 		<-s.submit
 		return nil
 	}
-	f.onFetch = func(string) (io.ReadCloser, error) {
+	s.f.onFetch = func(string) (io.ReadCloser, error) {
 		close(s.inFetch)
 		return stuck{t.Context()}, nil
 	}
-	in = rig(t, setup{provider: f, media: m, idle: true, service: task.Options{Backoff: time.Hour}})
-	id = in.submit(func(r *task.Request) { r.Timeout = timeout }).ID
-	s.id = id
-	if reach := steps[i].reach; reach != nil {
-		in.start()
-		reach(t, in, f, s)
+	t.Cleanup(s.release)
+	s.in = rig(t, setup{provider: s.f, media: s.m, idle: true, service: task.Options{Backoff: time.Hour}})
+	x := s.in.submit(func(r *task.Request) { r.Timeout = timeout })
+	s.id, s.provider = x.ID, "p:"+x.ID+"-1"
+	if reach == nil {
+		return s, nil
 	}
-	return in, f, m, id, func() {
-		select {
-		case <-s.submit:
-		default:
-			close(s.submit)
+	ctx, cancel := context.WithDeadline(t.Context(), x.DeadlineAt)
+	defer cancel()
+	s.ctx = ctx
+	s.in.start()
+	return s, reach(s)
+}
+
+func (s *stepper) signal(ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+func (s *stepper) submitted() error {
+	s.release()
+	return s.f.until(s.ctx, func() bool { return s.f.tasks[s.provider] != nil })
+}
+
+func (s *stepper) record(ok func(task.Record) bool) error {
+	for {
+		rec, err := s.in.db.Get(s.ctx, s.id)
+		if err != nil || ok(rec) {
+			return err
 		}
+		time.Sleep(2 * time.Millisecond) // poll
 	}
 }
 
@@ -260,64 +294,74 @@ func (s stuck) Read(p []byte) (int, error) {
 func (s stuck) Close() error { return nil }
 
 func TestCancel(t *testing.T) {
-	for i, step := range steps {
+	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
 			t.Parallel()
-			in, f, m, id, release := atStep(t, i, 0)
-			if _, err := in.svc.Cancel(t.Context(), "key_b", id); !errors.Is(err, task.ErrNotFound) {
+			s, err := atStep(t, step.reach, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.in.svc.Cancel(t.Context(), "key_b", s.id); !errors.Is(err, task.ErrNotFound) {
 				t.Errorf("a foreign key: %v", err)
 			}
 			for range 2 { // the second is no error
-				got, err := in.svc.Cancel(t.Context(), "key_a", id)
+				got, err := s.in.svc.Cancel(t.Context(), "key_a", s.id)
 				if err != nil || got.State != task.Cancelled {
 					t.Fatalf("%s, %v", got.State, err)
 				}
 			}
-			release()
-			if step.told {
-				f.wait(t, "told to stop", func() bool { return len(f.cancels) == 1 && len(f.releases) == 1 })
-			}
+			s.release()
 			if step.reach == nil {
-				in.start()
+				s.in.start()
 			}
-			in.wait(id, "tidy", func(r task.Record) bool { return r.TidyAt == nil })
-			in.stop()
-			es := in.events(id)
-			wantNames(t, es[len(es)-1:], "Cancelled")
-			if keys := m.keys(); len(keys) != 0 {
-				t.Errorf("stored %v", keys)
-			}
-			if step.reach == nil && f.numSubmits() != 0 {
-				t.Errorf("%d submits", f.numSubmits())
+			s.over(t, step.told, "Cancelled")
+			if step.reach == nil && s.f.numSubmits() != 0 {
+				t.Errorf("%d submits", s.f.numSubmits())
 			}
 		})
 	}
 }
 
+// over checks what holds once a task has ended without a result.
+func (s *stepper) over(t *testing.T, told bool, event string) {
+	t.Helper()
+	if told {
+		s.f.wait(t, "told to stop", func() bool { return len(s.f.cancels) == 1 && len(s.f.releases) == 1 })
+	}
+	s.in.wait(s.id, "tidy", func(r task.Record) bool { return r.TidyAt == nil })
+	s.in.stop()
+	es := s.in.events(s.id)
+	wantNames(t, es[len(es)-1:], event)
+	if keys := s.m.keys(); len(keys) != 0 {
+		t.Errorf("stored %v", keys)
+	}
+}
+
 func TestDeadline(t *testing.T) {
-	for i, step := range steps {
+	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
 			t.Parallel()
-			in, f, m, id, release := atStep(t, i, 700*time.Millisecond)
-			if step.reach == nil {
-				<-time.After(time.Until(must(in.db.Get(t.Context(), id)).DeadlineAt))
-				in.start()
+			var s *stepper
+			for timeout := 500 * time.Millisecond; ; timeout *= 4 { // a busy machine needs more to reach the step
+				var err error
+				if s, err = atStep(t, step.reach, timeout); err == nil {
+					break
+				} else if timeout > patience {
+					t.Fatal(err)
+				}
+				s.release()
+				s.in.stop()
 			}
-			rec := in.waitState(id, task.TimedOut)
-			release()
+			if step.reach == nil {
+				<-time.After(time.Until(must(s.in.db.Get(t.Context(), s.id)).DeadlineAt))
+				s.in.start()
+			}
+			rec := s.in.waitState(s.id, task.TimedOut)
+			s.release()
 			if rec.Failure == nil || rec.Failure.Code != "timed_out" || rec.Failure.Retryable {
 				t.Errorf("%+v", rec.Failure)
 			}
-			if step.told {
-				f.wait(t, "told to stop", func() bool { return len(f.cancels) == 1 && len(f.releases) == 1 })
-			}
-			in.wait(id, "tidy", func(r task.Record) bool { return r.TidyAt == nil })
-			in.stop()
-			es := in.events(id)
-			wantNames(t, es[len(es)-1:], "Failed")
-			if keys := m.keys(); len(keys) != 0 {
-				t.Errorf("stored %v", keys)
-			}
+			s.over(t, step.told, "Failed")
 		})
 	}
 }

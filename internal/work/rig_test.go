@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
 }
 
-const patience = 20 * time.Second // for anything that is to happen
+const patience = time.Minute // for anything that is to happen
 
 // instance is a process of the service: a store, a service, workers.
 type instance struct {
@@ -54,6 +55,7 @@ func rig(t *testing.T, s setup) *instance {
 	if s.path == "" {
 		s.path = filepath.Join(t.TempDir(), "conduit.db")
 	}
+	fresh(t, s.path)
 	quiet := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
 		quiet = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -101,6 +103,39 @@ func rig(t *testing.T, s setup) *instance {
 		}
 	})
 	return in
+}
+
+// template is a new database, made once: migrations take their time.
+var template = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "conduit-work-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a folder for temporary files
+	path := filepath.Join(dir, "conduit.db")
+	db, err := store.Open(context.Background(), store.Options{Path: path, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// fresh puts a new database at path, unless there is one.
+func fresh(t *testing.T, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	b, err := template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (in *instance) start() {
