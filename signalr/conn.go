@@ -23,7 +23,7 @@ type Conn struct {
 	items     Items
 	ctx       context.Context // ends with the connection
 	cancel    context.CancelCauseFunc
-	started   time.Time
+	expires   time.Time // of the credential; zero: never
 
 	// Set by the handshake, before the connection is known to anybody else.
 	protocol int // index of protocolNames

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
+	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
 
 // heartbeatPeriod is how often pings, timeouts and acks are looked at.
@@ -54,6 +55,9 @@ func (c *Conn) tick(now int64) {
 	if c.in.pinged.Load() && c.in.busy.Load() == 0 &&
 		c.hub.now()-c.in.seen.Load() > int64(c.hub.opts.ClientTimeoutInterval) {
 		c.fail(errClientTimeout)
+	}
+	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
+		c.end(wire.Message{Type: wire.Close, AllowReconnect: true}, nil)
 	}
 }
 

@@ -171,7 +171,7 @@ func (h *Hub) now() int64 { return int64(time.Since(h.epoch)) }
 func (h *Hub) accept(s transport.Session) (transport.Application, error) {
 	h.sealed.Store(true)
 	r := s.Request()
-	c := &Conn{hub: h, session: s, id: s.ID(), started: time.Now(), keepAlive: h.opts.KeepAliveInterval}
+	c := &Conn{hub: h, session: s, id: s.ID(), keepAlive: h.opts.KeepAliveInterval}
 	ctx := context.Background()
 	if r != nil {
 		ctx = context.WithoutCancel(r.Context())
@@ -182,6 +182,9 @@ func (h *Hub) accept(s transport.Session) (transport.Application, error) {
 		}
 	}
 	c.user = h.opts.UserID(ctx)
+	if h.opts.AuthenticationExpires != nil {
+		c.expires = h.opts.AuthenticationExpires(ctx)
+	}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	c.sweeper = h.sweepers[h.dealt.Add(1)%uint64(len(h.sweepers))]
 	c.in.done = make(chan struct{})

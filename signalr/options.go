@@ -90,6 +90,12 @@ type HubOptions struct {
 	// UserID names the user of a connection by the context of its request.
 	// Default: nobody has a name, "".
 	UserID func(ctx context.Context) string
+	// AuthenticationExpires is when the credential of the request that opened a
+	// connection ends, by the request's context; the zero time is never. The
+	// connection is then closed within a second, with reconnect allowed, so
+	// that the client comes back with a new credential. Default: never (.NET:
+	// CloseOnAuthenticationExpiration).
+	AuthenticationExpires func(ctx context.Context) time.Time
 	// OnConnected runs for every connection before its first message is taken
 	// in. An error ends the connection, without reconnect; its text is shown if
 	// it was made with Errorf.
