@@ -112,7 +112,7 @@ func TestMemoryIsFlat(t *testing.T) {
 		}
 	}})
 	q := video(1)
-	q.Width, q.Height, q.Duration, q.FPS = 192, 108, 60, 20
+	q.Width, q.Height, q.Duration, q.FPS = 128, 72, 60, 20
 	size := len(render(t, r, q)[0])
 	t.Logf("a film of %d KB; heap %d KB at frame 100, %d KB at frame 1100, %d bytes allocated a frame", size>>10, early>>10, late>>10, allocs/1000)
 	if late > early+512<<10 {

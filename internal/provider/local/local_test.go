@@ -61,10 +61,10 @@ func submit(t testing.TB, r *Renderer, q provider.Request) string {
 }
 
 // watch collects a generation's updates to its end. It fails the test after
-// half a minute.
+// two minutes.
 func watch(t testing.TB, r *Renderer, id string) (updates []provider.Update) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for u, err := range r.Watch(ctx, id) {
 		if err != nil {
