@@ -1,6 +1,7 @@
 // Package scene draws moving pictures from a prompt and a seed. The same
 // prompt, seed and size give the same pixels at the same time, on every
-// machine: what decides on pixels is whole numbers and tables.
+// machine: what decides on pixels is whole numbers and tables. The numbers need
+// an int of 64 bits; elsewhere the package does not compile.
 package scene
 
 import (
