@@ -51,9 +51,19 @@
 //
 // # Several servers
 //
-// A Backplane joins the hubs of one name. MemoryBackplane does so within a
-// process, package backplane/redis over Redis, together with ASP.NET Core
-// servers.
+// A Backplane joins the hubs of one name, so that groups, users and client
+// results span servers. MemoryBackplane does so within a process; package
+// backplane/backplanetest is what every other one must pass.
+//
+// # A client
+//
+// NewClient connects to the hub of any SignalR server, reconnects, calls,
+// streams, and listens with the same events and queries.
+//
+// # Tests
+//
+// Package signalrtest connects clients to a hub in memory, for tests of your
+// own hubs, with the fake time of testing/synctest where you like.
 //
 // # Limits
 //
