@@ -1,4 +1,5 @@
-// The two client examples of docs/guide.md, taken from it as they stand.
+// The two client examples of docs/guide.md and the one of the README, taken
+// from there as they stand.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -13,8 +14,8 @@ const guide = readFileSync(join(import.meta.dirname, '../docs/guide.md'), 'utf8'
 const signalr = createRequire(import.meta.url).resolve('@microsoft/signalr/dist/browser/signalr.js');
 
 /** block is the code below a heading of the guide. */
-function block(heading, language) {
-  const text = guide.slice(guide.indexOf(`### ${heading}\n`)).match(new RegExp('```' + language + '\\n([\\s\\S]*?)```'))?.[1];
+function block(heading, language, page = guide) {
+  const text = page.slice(page.indexOf(`## ${heading}\n`)).match(new RegExp('```' + language + '\\n([\\s\\S]*?)```'))?.[1];
   assert.ok(text, `${heading} is in the guide`);
   return text;
 }
@@ -105,4 +106,25 @@ test('the React example follows a task with the cookie of the console', async ()
   });
   // The example stops the connection without waiting for its last call, and does not catch what comes of that.
   assert.deepEqual(page.faults.filter((fault) => !fault.startsWith('Invocation canceled')), []);
+});
+
+test("the README's example goes on where it stood when the connection was lost", async () => {
+  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
+  const page = await open(browser);
+  await serve(page, conduit.url, {
+    '/readme': { type: 'text/html', body: '<!doctype html><script src="/signalr.js"></script>' },
+    '/signalr.js': { type: 'text/javascript', body: readFileSync(signalr, 'utf8') },
+  });
+  const lines = [];
+  page.on('console', (message) => message.type() === 'log' && lines.push(message.text()));
+  await page.goto(`${conduit.url}/readme`);
+  const id = await conduit.create(video);
+  const code = `(async (virtualKey, taskId) => {${block('In a page or a program', 'javascript', readme)}})`;
+  await page.evaluate(`${code}(${JSON.stringify(conduit.key)}, ${JSON.stringify(id)})`);
+  await until('it moves', () => lines.some((line) => /^Progress [1-9]/.test(line)));
+  await conduit.kill();
+  await conduit.run();
+  await until('the end has come', () => lines.some((line) => line.startsWith('Completed ')), { within: 120_000 });
+  assert.match(lines.find((line) => line.startsWith('Completed ')), /http:\S+\/v1\/media\//);
+  assert.equal(lines.filter((line) => /^(Completed|Failed|Cancelled)/.test(line)).length, 1);
 });
