@@ -238,22 +238,23 @@ func (s *Local) writeTemp(write func(io.Writer) error) (name string, err error) 
 func (s *Local) discard(name string) { _ = s.root.Remove(name) } // sweep gets what remains
 
 func (s *Local) moveTo(temp, name string) error {
-	// A Delete may remove the empty folder between the two calls, hence again.
-	for range 3 {
+	// A Delete may remove the empty folder at any moment: while it is made
+	// ("exists", but not any more) and before the rename. Hence again.
+	var err error
+	for range 100 {
 		if dir := path.Dir(name); dir != "." {
-			if err := s.root.MkdirAll(dir, dirMode); err != nil {
-				return fmt.Errorf("media: %w", err)
+			err = s.root.MkdirAll(dir, dirMode)
+		}
+		if err == nil {
+			if err = s.root.Rename(temp, name); err == nil {
+				return nil
 			}
 		}
-		err := s.root.Rename(temp, name)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("media: %w", err)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			break
 		}
 	}
-	return fmt.Errorf("media: the folder of %s disappears again and again", name)
+	return fmt.Errorf("media: %w", err)
 }
 
 func (s *Local) removeFile(name string) error {
