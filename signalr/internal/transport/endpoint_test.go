@@ -94,6 +94,7 @@ func TestEdgesDelete(t *testing.T) {
 	ask(t, post)
 	get()
 	polled := make(chan answer, 1)
+	eventually(t, "the poll before is through", func() bool { return rig.waitingPoll(token) == nil })
 	go func() { polled <- get() }()
 	eventually(t, "the poll waits", func() bool { return rig.waitingPoll(token) != nil })
 	var want struct{ Delete, Poll answer }
@@ -216,6 +217,7 @@ func TestShutdown(t *testing.T) {
 	if a := ask(t, req); a.Status != http.StatusServiceUnavailable {
 		t.Errorf("negotiation: %v", a)
 	}
+	eventually(t, "the pending one is gone", func() bool { return rig.Count() == 1 })
 	get, _ := http.NewRequest("GET", rig.url+"?id="+pending, nil)
 	if a := ask(t, get); a.Status != 404 {
 		t.Errorf("a pending one: %v", a)

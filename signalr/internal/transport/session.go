@@ -35,17 +35,18 @@ type session struct {
 
 	// mu guards what follows. Nothing of the application is called under it,
 	// and of other locks only Endpoint.mu is taken.
-	mu      sync.Mutex
-	phase   phase
-	kind    Kind
-	since   time.Time // when it was parked
-	app     Application
-	request *http.Request
-	closing bool  // to end when Next yields nothing more
-	deaf    bool  // Receive is not called any more
-	ended   bool  // Ended is due, or told
-	told    bool  // Ended was called
-	cause   error // for Ended
+	mu       sync.Mutex
+	phase    phase
+	kind     Kind
+	since    time.Time // when it was parked
+	app      Application
+	request  *http.Request
+	closing  bool  // to end when Next yields nothing more
+	deaf     bool  // Receive is not called any more
+	ended    bool  // Ended is due, or told
+	told     bool  // Ended was called
+	unlisted bool  // over, and no request finds it any more
+	cause    error // for Ended
 
 	// The gate around Next: one writer at a time, none while paused or ended.
 	writing bool
@@ -191,6 +192,10 @@ func (s *session) finish(err error) {
 	if sock != nil {
 		sock.cut(reset)
 	}
+	s.mu.Lock()
+	s.unlisted = true
+	s.tell()
+	s.mu.Unlock()
 }
 
 // endApplication has Ended called, once, as soon as no Next is under way.
@@ -206,8 +211,12 @@ func (s *session) endApplication(err error) {
 	s.tell()
 }
 
-// tell calls Ended if it is due and no Next is under way. Called with mu held.
+// tell calls Ended if it is due and no Next is under way; when the session is
+// over, not before requests have stopped to find it. Called with mu held.
 func (s *session) tell() {
+	if s.phase == over && !s.unlisted {
+		return
+	}
 	if s.ended && !s.writing && !s.told && s.app != nil {
 		s.told = true
 		go s.app.Ended(s.cause)
