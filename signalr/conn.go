@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
@@ -23,7 +24,7 @@ type Conn struct {
 	items     Items
 	ctx       context.Context // ends with the connection
 	cancel    context.CancelCauseFunc
-	expires   time.Time // of the credential; zero: never
+	expires   atomic.Int64 // of the newest credential, unix milliseconds; 0: never
 
 	// Set by the handshake, before the connection is known to anybody else.
 	protocol int // index of protocolNames

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
-	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
 
 // heartbeatPeriod is how often pings, timeouts and acks are looked at.
@@ -56,9 +55,7 @@ func (c *Conn) tick(now int64) {
 		c.hub.now()-c.in.seen.Load() > int64(c.hub.opts.ClientTimeoutInterval) {
 		c.fail(errClientTimeout)
 	}
-	if !c.expires.IsZero() && !time.Now().Before(c.expires) {
-		c.end(wire.Message{Type: wire.Close, AllowReconnect: true}, nil)
-	}
+	c.closeExpired()
 }
 
 // everybody is a snapshot of the sessions, with and without handshake.

@@ -94,25 +94,3 @@ func TestIdleConnectionHasNoGoroutine(t *testing.T) {
 		}
 	})
 }
-
-func TestAuthenticationExpires(t *testing.T) {
-	type end struct{}
-	synctest.Test(t, func(t *testing.T) {
-		h := NewHub("test", HubOptions{KeepAliveInterval: time.Hour, AuthenticationExpires: func(ctx context.Context) time.Time {
-			at, _ := ctx.Value(end{}).(time.Time)
-			return at
-		}})
-		start := time.Now()
-		ctx := context.WithValue(context.Background(), end{}, start.Add(5*time.Second))
-		p, forever := connectAs(t, h, "c1", ctx, `{"protocol":"json","version":1}`), connect(t, h, "c2")
-		p.want(`{"type":7,"allowReconnect":true}`, "")
-		if d := time.Since(start); d < 5*time.Second || d > 6*time.Second {
-			t.Errorf("closed after %v", d)
-		}
-		time.Sleep(time.Minute)
-		if forever.hasEnded() {
-			t.Error("who has no end was closed")
-		}
-		shutdown(t, h)
-	})
-}

@@ -86,10 +86,15 @@ func NewHub(name string, opts HubOptions) *Hub {
 	for _, p := range opts.Protocols {
 		h.enabled[protocolIndex(p)] = true
 	}
-	h.endpoint = transport.NewEndpoint(transport.EndpointOptions{
+	endpoint := transport.EndpointOptions{
 		Accept: h.accept, Transports: kinds(opts.Transports), UserID: opts.UserID, MaxPending: opts.Limits.HalfOpen,
 		AllowStateful: func(*http.Request) bool { return opts.AllowStatefulReconnects }, Logger: h.opts.Logger,
-	})
+		Renewed: func(app transport.Application, ctx context.Context) { app.(*Conn).renew(ctx) },
+	}
+	if opts.AuthenticationRefresh {
+		endpoint.Lifetime = opts.lifetime
+	}
+	h.endpoint = transport.NewEndpoint(endpoint)
 	h.attach(opts.Backplane)
 	return h
 }
@@ -182,9 +187,7 @@ func (h *Hub) accept(s transport.Session) (transport.Application, error) {
 		}
 	}
 	c.user = h.opts.UserID(ctx)
-	if h.opts.AuthenticationExpires != nil {
-		c.expires = h.opts.AuthenticationExpires(ctx)
-	}
+	c.renew(ctx)
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	c.sweeper = h.sweepers[h.dealt.Add(1)%uint64(len(h.sweepers))]
 	c.in.done = make(chan struct{})

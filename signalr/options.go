@@ -90,12 +90,20 @@ type HubOptions struct {
 	// UserID names the user of a connection by the context of its request.
 	// Default: nobody has a name, "".
 	UserID func(ctx context.Context) string
-	// AuthenticationExpires is when the credential of the request that opened a
-	// connection ends, by the request's context; the zero time is never. The
-	// connection is then closed within a second, with reconnect allowed, so
-	// that the client comes back with a new credential. Default: never (.NET:
-	// CloseOnAuthenticationExpiration).
+	// AuthenticationExpires is when the credential of a request ends, by the
+	// request's context; the zero time is never. A connection is closed within
+	// a second after the end of the newest credential that it was shown (by the
+	// request that opened it, a later poll, a re-attached socket, a refresh),
+	// with reconnect allowed, so that the client comes back with a new one. It
+	// must not block. Default: never (.NET: CloseOnAuthenticationExpiration).
 	AuthenticationExpires func(ctx context.Context) time.Time
+	// AuthenticationRefresh lets clients of .NET 11 show a new credential while
+	// they are connected: negotiation tells them how long the old one lasts,
+	// POST to the hub's path + "/refresh" takes the new one, which middleware
+	// checks like that of every other request. One of another user is refused;
+	// user id, groups and Conn.Context stay. Needs AuthenticationExpires.
+	// Default false.
+	AuthenticationRefresh bool
 	// OnConnected runs for every connection before its first message is taken
 	// in. An error ends the connection, without reconnect; its text is shown if
 	// it was made with Errorf.
@@ -253,6 +261,9 @@ func (o HubOptions) validate() error {
 		if p.value <= 0 {
 			return fmt.Errorf("%s is %d, must be positive", p.name, p.value)
 		}
+	}
+	if o.AuthenticationRefresh && o.AuthenticationExpires == nil {
+		return fmt.Errorf("AuthenticationRefresh needs AuthenticationExpires") //nolint:staticcheck // the name of the option
 	}
 	if o.MaximumReceiveMessageSize < -1 {
 		return fmt.Errorf("MaximumReceiveMessageSize is %d, must be positive, or -1 for no limit", o.MaximumReceiveMessageSize)

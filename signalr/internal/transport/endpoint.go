@@ -27,6 +27,15 @@ type EndpointOptions struct {
 	// connection by another user than the one that opened it is refused with
 	// 403. Default: everybody is "".
 	UserID func(context.Context) string
+	// Lifetime is how long the credential of a request still lasts; ends is
+	// false for one without an end. Setting it turns authentication refresh on:
+	// negotiation tells the lifetime, POST P/refresh takes a new credential.
+	// Default: off, there is no such route.
+	Lifetime func(context.Context) (left time.Duration, ends bool)
+	// Renewed is called with the context of a later request of a connection
+	// whose credential counts from now on: a poll, a re-attached socket, a
+	// refresh. It must not block. May be nil.
+	Renewed func(Application, context.Context)
 	// DisconnectTimeout is how long a connection may be without a transport:
 	// after negotiation, between two polls, after a lost socket. Checked each
 	// second. Default 15 s.
@@ -126,8 +135,12 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case route == routeNone:
 		w.WriteHeader(http.StatusNotFound)
+	case route == routeRefresh && e.opts.Lifetime == nil:
+		w.WriteHeader(http.StatusNotFound)
 	case route == routeNegotiate && r.Method == http.MethodPost:
 		e.negotiate(w, r)
+	case route == routeRefresh && r.Method == http.MethodPost:
+		e.refresh(w, r)
 	case route == routeHub && r.Method == http.MethodGet:
 		e.attach(w, r)
 	case route == routeHub && r.Method == http.MethodPost:
@@ -154,6 +167,7 @@ const (
 	routeNone route = iota
 	routeHub
 	routeNegotiate
+	routeRefresh
 )
 
 // routeOf tells which route a request is for, by the end of its path: without
@@ -172,11 +186,16 @@ func routeOf(r *http.Request) route {
 			return routeHub
 		case "/negotiate":
 			return routeNegotiate
+		case "/refresh":
+			return routeRefresh
 		}
 		return routeNone
 	}
 	if strings.HasSuffix(path, "/negotiate") {
 		return routeNegotiate
+	}
+	if strings.HasSuffix(path, "/refresh") {
+		return routeRefresh
 	}
 	if strings.Contains(path, "/negotiate/") {
 		return routeNone

@@ -15,11 +15,11 @@ func (e *Endpoint) negotiate(w http.ResponseWriter, r *http.Request) {
 	if text, present := queryValue(r, "negotiateVersion"); present {
 		v, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
 		if err != nil {
-			negotiated(w, []byte(`{"error":"The client requested a non-integer protocol version."}`))
+			writeJSON(w, []byte(`{"error":"The client requested a non-integer protocol version."}`))
 			return
 		}
 		if v < 0 {
-			negotiated(w, []byte(`{"error":"The client requested version '`+strconv.FormatInt(v, 10)+
+			writeJSON(w, []byte(`{"error":"The client requested version '`+strconv.FormatInt(v, 10)+
 				`', but the server does not support this version."}`))
 			return
 		}
@@ -33,10 +33,16 @@ func (e *Endpoint) negotiate(w http.ResponseWriter, r *http.Request) {
 		e.busy(w)
 		return
 	}
-	negotiated(w, s.appendNegotiation(nil, int(version)))
+	answer := s.appendNegotiation(nil, int(version))
+	if e.opts.Lifetime != nil && version > 0 {
+		if left, ends := e.opts.Lifetime(r.Context()); ends && left > 0 {
+			answer = append(appendLifetime(append(answer[:len(answer)-1], ','), left), '}')
+		}
+	}
+	writeJSON(w, answer)
 }
 
-func negotiated(w http.ResponseWriter, body []byte) {
+func writeJSON(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	_, _ = w.Write(body) // the connection expires if nobody reads this

@@ -66,6 +66,7 @@ func (s *session) nextPoll(w http.ResponseWriter, r *http.Request) {
 	s.poll = p
 	s.activate(active)
 	s.mu.Unlock()
+	s.renew(r)
 
 	defer s.pollDone(p)
 	if previous != nil {

@@ -56,6 +56,9 @@ func (s *session) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if first && !s.attach(w, r, WebSockets) {
 		return
 	}
+	if !first {
+		s.renew(r)
+	}
 	conn, early, err := upgrade(w, r, s.e.opts.SendTimeout)
 	if err != nil {
 		s.e.opts.Logger.Debug("A WebSocket could not be set up.", "connection", s.id, "error", err)
