@@ -28,12 +28,17 @@ func splitText(buf []byte, limit int64) (frame []byte, n int, err error) {
 // Split cuts by the length prefix. A message that its prefix says to be over
 // the limit is refused at once, without waiting for its bytes.
 func (MessagePackProtocol) Split(buf []byte, limit int64) (frame []byte, n int, err error) {
-	size, width, err := readLength(buf)
+	window := buf // the prefix counts too, so that the answer is the same however the bytes arrive
+	over := limit > 0 && int64(len(buf)) > limit
+	if over {
+		window = buf[:limit]
+	}
+	size, width, err := readLength(window)
 	if err != nil {
 		return nil, 0, err
 	}
 	if width == 0 {
-		if limit > 0 && int64(len(buf)) > limit {
+		if over {
 			return nil, 0, tooLarge(limit)
 		}
 		return nil, 0, nil
