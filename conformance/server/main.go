@@ -100,6 +100,7 @@ func run(args []string) error {
 	}
 	test := newTestHub(f.hubOptions())
 	bench := newBenchHub(f.hubOptions())
+	auth := newAuthHub(f.hubOptions())
 	video := newVideoHub(f.hubOptions())
 
 	mux := http.NewServeMux()
@@ -109,9 +110,11 @@ func run(args []string) error {
 	}
 	mount("/testhub", test)
 	mount("/bench", bench)
+	mount("/authhub", requireToken(auth))
 	mount("/hubs/video-generation", video)
 	mux.HandleFunc("POST /backplane", backplane(test))
 	mux.HandleFunc("POST /publish", publish(bench))
+	mux.HandleFunc("POST /user", toUser(auth))
 	mux.HandleFunc("POST /progress", progress(video))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
 
@@ -141,7 +144,7 @@ func run(args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(test.Shutdown(ctx), bench.Shutdown(ctx), video.Shutdown(ctx), server.Shutdown(ctx))
+	return errors.Join(test.Shutdown(ctx), bench.Shutdown(ctx), auth.Shutdown(ctx), video.Shutdown(ctx), server.Shutdown(ctx))
 }
 
 // allowEveryOrigin is CORS as the reference server of the recordings has it:
