@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/knnlabs/conduit/signalr/internal/transport"
 	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
@@ -64,6 +66,9 @@ type ClientOptions struct {
 	OnReconnecting func(cause error)
 	OnReconnected  func(connectionID string)
 	OnClosed       func(cause error)
+	// TracerProvider turns traces on: a span for each call, which the hub's
+	// continues, by traceparent in the headers of the message. nil: off.
+	TracerProvider trace.TracerProvider
 	// Logger gets what goes wrong below, never a token or payload. Default:
 	// nowhere.
 	Logger *slog.Logger

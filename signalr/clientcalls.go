@@ -62,7 +62,9 @@ func (p *pendingCall) complete(hasResult bool, result wire.Raw) {
 // that is an error comes as *CallError, the end of the connection as
 // ErrConnectionClosed. When ctx ends the server is told that nobody waits, and
 // its error is returned.
-func (c *Client) Invoke(ctx context.Context, name string, out any, args ...any) error {
+func (c *Client) Invoke(ctx context.Context, name string, out any, args ...any) (err error) {
+	ctx, end := c.startSpan(ctx, name)
+	defer func() { end(err) }()
 	k, call, err := c.start(ctx, wire.Invocation, name, args)
 	if err != nil {
 		return err
@@ -94,7 +96,9 @@ func (c *Client) Invoke(ctx context.Context, name string, out any, args ...any) 
 // Send calls a method of the hub without waiting for it, or for what becomes of
 // it; see Invoke for the arguments. It returns when the call is queued, and
 // waits while more than 1 MiB is.
-func (c *Client) Send(ctx context.Context, name string, args ...any) error {
+func (c *Client) Send(ctx context.Context, name string, args ...any) (err error) {
+	ctx, end := c.startSpan(ctx, name)
+	defer func() { end(err) }()
 	k, err := c.current()
 	if err != nil {
 		return err
@@ -109,22 +113,27 @@ func (c *Client) Send(ctx context.Context, name string, args ...any) error {
 func Stream[T any](ctx context.Context, c *Client, name string, args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
+		ctx, end := c.startSpan(ctx, name)
 		k, call, err := c.start(ctx, wire.StreamInvocation, name, args)
+		defer func() { end(err) }()
 		if err != nil {
 			yield(zero, err)
 			return
 		}
 		for {
-			items, done, err := call.next(ctx)
+			var items []wire.Raw
+			var done bool
+			items, done, err = call.next(ctx)
 			if ctx.Err() != nil && !done {
 				k.giveUp(call)
 			}
 			k.taken(len(items))
 			for i, raw := range items {
 				var v T
-				if err := k.proto.DecodeValue(raw, &v); err != nil {
+				if bad := k.proto.DecodeValue(raw, &v); bad != nil {
 					k.giveUp(call)
-					yield(zero, fmt.Errorf("signalr: item %d of %s: %w", i+1, name, err))
+					err = fmt.Errorf("signalr: item %d of %s: %w", i+1, name, bad)
+					yield(zero, err)
 					return
 				}
 				if !yield(v, nil) {
@@ -173,7 +182,7 @@ func (c *Client) start(ctx context.Context, kind wire.Type, name string, args []
 
 // send queues an invocation and starts its uploads.
 func (k *clientConn) send(ctx context.Context, kind wire.Type, name string, args []any, answered bool) (*pendingCall, error) {
-	m := wire.Message{Type: kind, Target: name, Arguments: []wire.Raw{}}
+	m := wire.Message{Type: kind, Target: name, Arguments: []wire.Raw{}, Headers: k.client.traceHeaders(ctx)}
 	var uploads []reflect.Value
 	for i, arg := range args {
 		if v := reflect.ValueOf(arg); v.IsValid() {

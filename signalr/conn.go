@@ -24,6 +24,8 @@ type Conn struct {
 	items     Items
 	ctx       context.Context // ends with the connection
 	cancel    context.CancelCauseFunc
+	began     time.Time    // with metrics only
+	expired   bool         // the client did not come back in time; set before the end
 	expires   atomic.Int64 // of the newest credential, unix milliseconds; 0: never
 
 	// Set by the handshake, before the connection is known to anybody else.
@@ -173,6 +175,13 @@ func (c *Conn) end(farewell wire.Message, cause error) {
 	c.session.Flush()
 }
 
+// whyEnded is the cause of the end, nil for a regular one.
+func (c *Conn) whyEnded() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
 // PeerClosed implements transport.Application: the client has ended its input.
 func (c *Conn) PeerClosed() {
 	var cause error
@@ -210,6 +219,9 @@ func (c *Conn) Resumed() {
 // Ended implements transport.Application.
 func (c *Conn) Ended(err error) {
 	c.mu.Lock()
+	if errors.Is(err, transport.ErrExpired) { // a regular end for the application
+		c.expired, err = true, nil
+	}
 	if !c.closing {
 		c.closing = true
 		c.cause = err

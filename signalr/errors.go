@@ -67,13 +67,23 @@ func WithType(err error, name string) error {
 // describeError returns what clients may see of err, "Type: text", or "" if
 // they may see nothing.
 func describeError(err error, detailed bool) string {
+	forCaller := (*callerError)(nil)
+	if !detailed && !errors.As(err, &forCaller) {
+		return ""
+	}
+	name, text := errorName(err)
+	return name + ": " + text
+}
+
+// errorName returns the type that .NET would show of err, and its text.
+func errorName(err error) (name, text string) {
 	var own *callerError
 	var typed *typedError
 	forCaller, named := errors.As(err, &own), errors.As(err, &typed)
 	if forCaller && named {
 		named = errors.As(typed.err, &own) // not of what the error for the caller wraps
 	}
-	name, text := "Exception", err.Error()
+	name, text = "Exception", err.Error()
 	if forCaller {
 		name, text = "HubException", own.text
 	}
@@ -83,10 +93,7 @@ func describeError(err error, detailed bool) string {
 			text = typed.err.Error()
 		}
 	}
-	if !forCaller && !detailed {
-		return ""
-	}
-	return name + ": " + text
+	return name, text
 }
 
 // withDetail appends to an error sentence what clients may see of err.

@@ -41,6 +41,7 @@ type Hub struct {
 	link      Link
 	solo      bool // no backplane
 	interest  interest
+	telemetry telemetry
 
 	methods map[string]*method // by folded name
 	exact   map[string]*method // by name as registered
@@ -83,6 +84,10 @@ func NewHub(name string, opts HubOptions) *Hub {
 		calls: make(map[string]*clientCall),
 	}
 	h.opts.Logger = opts.Logger.With("hub", name)
+	var err error
+	if h.telemetry, err = newTelemetry(opts); err != nil {
+		panic(fmt.Sprintf("signalr: NewHub %q: %v", name, err))
+	}
 	for _, p := range opts.Protocols {
 		h.enabled[protocolIndex(p)] = true
 	}
@@ -193,13 +198,22 @@ func (h *Hub) accept(s transport.Session) (transport.Application, error) {
 	c.in.done = make(chan struct{})
 	c.in.ready = make(chan struct{})
 	c.in.settled = make(chan struct{})
+	if err := h.admit(c); err != nil {
+		return nil, err
+	}
+	h.telemetry.began(c)
+	return c, nil
+}
+
+// admit adds a connection whose handshake is to come.
+func (h *Hub) admit(c *Conn) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil, ErrHubClosed
+		return ErrHubClosed
 	}
 	if limit := h.opts.Limits.HalfOpen; limit > 0 && len(h.sessions)-len(h.conns) >= limit {
-		return nil, fmt.Errorf("signalr: %d connections wait for their handshake", limit)
+		return fmt.Errorf("signalr: %d connections wait for their handshake", limit)
 	}
 	h.sessions[c] = struct{}{}
 	h.addWork()
@@ -208,7 +222,7 @@ func (h *Hub) accept(s transport.Session) (transport.Application, error) {
 		h.beating = make(chan struct{})
 		go h.heartbeat(h.beating)
 	}
-	return c, nil
+	return nil
 }
 
 // shaken makes the connection one that messages reach, after its handshake.
@@ -316,7 +330,9 @@ func (h *Hub) ended(c *Conn) {
 			}
 		}
 	}
+	closed := h.closed
 	h.mu.Unlock()
+	h.telemetry.ended(c, c.whyEnded(), closed)
 	if !known {
 		h.doneWork()
 		return
@@ -332,11 +348,8 @@ func (h *Hub) ended(c *Conn) {
 func (h *Hub) disconnected(c *Conn) {
 	<-c.in.settled
 	if h.opts.OnDisconnected != nil && !c.in.refused {
-		c.mu.Lock()
-		cause := c.cause
-		c.mu.Unlock()
 		err := h.protect(func() error {
-			h.opts.OnDisconnected(context.WithoutCancel(c.ctx), c, cause)
+			h.opts.OnDisconnected(context.WithoutCancel(c.ctx), c, c.whyEnded())
 			return nil
 		})
 		if err != nil {

@@ -24,7 +24,9 @@ type invocation struct {
 	refusal        string // not empty: the answer is this error, nothing is called
 	uploads        []*upload
 	uploadsRefused string // like refusal, after other checks
+	failed         error  // what went wrong in the method or its stream
 	away           int    // goroutines of the method that wait for the client; guarded by inbound.mu
+	traced         bool   // the context has the trace of the message's headers
 	slot           bool   // counts as one of the plain invocations under way
 }
 
@@ -47,6 +49,9 @@ func (c *Conn) invoked(m *wire.Message) error {
 	inv.method = c.hub.lookup(m.Target)
 	if inv.method != nil {
 		inv.target = inv.method.name
+	}
+	if c.hub.telemetry.tracer != nil {
+		inv.continueTrace(m.Headers)
 	}
 	inv.args = copyArguments(m.Arguments)
 	if inv.method == nil {
@@ -121,7 +126,7 @@ func (c *Conn) makeCancellable(inv *invocation) {
 	if inv.id == "" || c.in.calls[inv.id] != nil {
 		return
 	}
-	inv.Context, inv.cancel = context.WithCancel(c.ctx)
+	inv.Context, inv.cancel = context.WithCancel(inv.Context)
 	if c.in.calls == nil {
 		c.in.calls = make(map[string]*invocation)
 	}
@@ -247,6 +252,15 @@ func (c *Conn) run(inv *invocation) {
 		c.answerError(inv, inv.refusal)
 		return
 	}
+	if t := &c.hub.telemetry; t.tracer != nil {
+		span := t.startSpan(inv)
+		defer func() {
+			if inv.failed != nil {
+				failSpan(span, inv.failed)
+			}
+			span.End()
+		}()
+	}
 	var result reflect.Value
 	err := c.protect(inv, func() (err error) {
 		result, err = c.call(inv)
@@ -284,6 +298,7 @@ func (c *Conn) finish(inv *invocation) {
 type callFailed struct{ err error }
 
 func (e *callFailed) Error() string { return e.err.Error() }
+func (e *callFailed) Unwrap() error { return e.err }
 
 // wrongMode is a call of the wrong type, or with the wrong number of streams,
 // for the method; the text is all that the client gets.
@@ -343,6 +358,7 @@ func (c *Conn) protect(inv *invocation, f func() error) (err error) {
 			err = &panicError{value: v, stack: debug.Stack()}
 		}
 		if err != nil {
+			inv.failed = err
 			c.hub.logFailure("invocation failed", c, inv.target, err)
 		}
 	}()

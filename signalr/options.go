@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/knnlabs/conduit/signalr/internal/transport"
 	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
@@ -115,6 +118,14 @@ type HubOptions struct {
 	OnDisconnected func(ctx context.Context, c *Conn, cause error)
 	// Filters wrap every call of a method, the first outermost.
 	Filters []Filter
+	// MeterProvider turns metrics on: signalr.server.connection.duration and
+	// signalr.server.active_connections of the semantic conventions of
+	// OpenTelemetry. Default nil: off, at no cost.
+	MeterProvider metric.MeterProvider
+	// TracerProvider turns traces on: a span for each invocation and stream,
+	// which continues the traceparent in the headers of its message. The
+	// method's context has it. Default nil: off, at no cost.
+	TracerProvider trace.TracerProvider
 	// ShutdownWindow is how long Shutdown spreads its Close messages, so that
 	// clients do not all come back at once. Default 2 s.
 	ShutdownWindow time.Duration

@@ -97,6 +97,9 @@ var (
 	ErrLost = errors.New("transport: the connection was lost")
 	// ErrSendTimeout: the peer did not take a write within SendTimeout.
 	ErrSendTimeout = errors.New("transport: the peer does not read")
+	// ErrExpired: nobody attached a transport within DisconnectTimeout. (The
+	// reference counts that as a regular end.)
+	ErrExpired = errors.New("transport: the client did not come back")
 	// ErrShutdown: the endpoint is closing down.
 	ErrShutdown = errors.New("transport: the server is shutting down")
 )

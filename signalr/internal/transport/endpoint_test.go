@@ -194,8 +194,8 @@ func TestExpiry(t *testing.T) {
 	_, token := rig.negotiated(t, "")
 	get, _ := http.NewRequest("GET", rig.url+"?id="+token, nil)
 	ask(t, get)
-	if err := rig.hub(t).awaitEnd(t); err != nil {
-		t.Errorf("Ended(%v), want nil", err)
+	if err := rig.hub(t).awaitEnd(t); err != ErrExpired {
+		t.Errorf("Ended(%v), want ErrExpired", err)
 	}
 	if a := ask(t, get); a.Status != 404 {
 		t.Errorf("poll after that: %v", a)

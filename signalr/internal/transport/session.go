@@ -303,7 +303,7 @@ func (s *session) expire(now time.Time) {
 	late := (s.phase == pending || s.phase == idle) && now.Sub(s.since) >= s.e.opts.DisconnectTimeout
 	s.mu.Unlock()
 	if late {
-		s.finish(nil)
+		s.finish(ErrExpired)
 	}
 }
 

@@ -100,8 +100,8 @@ func TestReattachRace(t *testing.T) {
 func TestReattachExpires(t *testing.T) {
 	rig, hub, p, target := newStatefulRig(t, EndpointOptions{DisconnectTimeout: 30 * time.Millisecond})
 	_ = p.Close()
-	if err := hub.awaitEnd(t); err != nil {
-		t.Errorf("Ended(%v), want nil", err)
+	if err := hub.awaitEnd(t); err != ErrExpired {
+		t.Errorf("Ended(%v), want ErrExpired", err)
 	}
 	if a := dialPeer(t, rig, target, nil).answer; a.Status != 404 || a.Body != noSuchConnection {
 		t.Errorf("late: %v", a)
