@@ -60,7 +60,10 @@ type Store struct {
 	lock   *sql.DB // holds the lock of Exclusive; nil without
 
 	// What every change of a task runs is parsed once, on the writing connection.
-	getTask, updateTask, addEvent *sql.Stmt
+	// Statements end with their database.
+	getTask, updateTask, addEvent, countRunning *sql.Stmt
+	// As is what every look at a task runs, on those that read.
+	lookTask *sql.Stmt
 }
 
 var (
@@ -109,9 +112,16 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	}
 	for _, p := range []struct {
 		into  **sql.Stmt
+		db    *sql.DB
 		query string
-	}{{&s.getTask, getTask}, {&s.updateTask, updateTask}, {&s.addEvent, addEvent}} {
-		if *p.into, err = s.write.PrepareContext(ctx, p.query); err != nil {
+	}{
+		{&s.getTask, s.write, getTask},
+		{&s.updateTask, s.write, updateTask},
+		{&s.addEvent, s.write, addEvent},
+		{&s.countRunning, s.write, countRunning},
+		{&s.lookTask, s.read, getTask},
+	} {
+		if *p.into, err = p.db.PrepareContext(ctx, p.query); err != nil {
 			return nil, wrap(fmt.Errorf("store: %w", err))
 		}
 	}
@@ -161,11 +171,6 @@ func open(path string, busy time.Duration, conns int, options ...string) (*sql.D
 // Close closes the database. Workers on it must have stopped.
 func (s *Store) Close() error {
 	var errs []error
-	for _, p := range []*sql.Stmt{s.getTask, s.updateTask, s.addEvent} {
-		if p != nil {
-			errs = append(errs, p.Close())
-		}
-	}
 	for _, db := range []*sql.DB{s.read, s.write, s.lock} {
 		if db != nil {
 			errs = append(errs, db.Close())

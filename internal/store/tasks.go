@@ -83,7 +83,7 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, c task.Creation) error {
 	if err != nil {
 		return err
 	}
-	job, err := s.insertJob(ctx, tx, rec.ID, rec.Provider)
+	job, err := s.insertJob(ctx, tx, rec.ID, rec.Provider, first)
 	if err != nil {
 		return err
 	}
@@ -109,9 +109,16 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, c task.Creation) error {
 	return s.appendEvent(ctx, tx, c.Event)
 }
 
+// River's priorities: tasks that had their turn before go first, so that a
+// long queue of new ones does not hold them up.
+const (
+	again = 1
+	first = 2
+)
+
 // insertJob queues a job for a task and returns its number.
-func (s *Store) insertJob(ctx context.Context, tx *sql.Tx, id, provider string) (int64, error) {
-	r, err := s.jobs.InsertTx(ctx, tx, task.Job{TaskID: id}, &river.InsertOpts{Queue: provider})
+func (s *Store) insertJob(ctx context.Context, tx *sql.Tx, id, provider string, priority int) (int64, error) {
+	r, err := s.jobs.InsertTx(ctx, tx, task.Job{TaskID: id}, &river.InsertOpts{Queue: provider, Priority: priority})
 	if err != nil {
 		return 0, fmt.Errorf("store: job of %s: %w", id, err)
 	}
@@ -141,18 +148,21 @@ func oneRecord(r row) (task.Record, error) {
 
 // Get implements task.Store.
 func (s *Store) Get(ctx context.Context, id string) (task.Record, error) {
-	rec, err := oneRecord(s.read.QueryRowContext(ctx, getTask, id))
+	rec, err := oneRecord(s.lookTask.QueryRowContext(ctx, id))
 	return rec, wrap(err)
 }
 
+const countRunning = `SELECT count(*) FROM tasks WHERE key_id = ? AND state = 'running'`
+
 // changeTx is task.Tx.
 type changeTx struct {
-	ctx context.Context
-	tx  *sql.Tx
+	ctx   context.Context // of the one Change that it lives for
+	tx    *sql.Tx
+	count *sql.Stmt
 }
 
 func (t changeTx) Running(keyID string) (n int, err error) {
-	err = t.tx.QueryRowContext(t.ctx, `SELECT count(*) FROM tasks WHERE key_id = ? AND state = 'running'`, keyID).Scan(&n)
+	err = t.tx.StmtContext(t.ctx, t.count).QueryRowContext(t.ctx, keyID).Scan(&n)
 	return n, err
 }
 
@@ -165,7 +175,7 @@ func (s *Store) Change(ctx context.Context, id string, fn func(task.Tx, *task.Re
 			return err
 		}
 		rec = was
-		c, err := fn(changeTx{ctx, tx}, &rec)
+		c, err := fn(changeTx{ctx, tx, s.countRunning}, &rec)
 		if err != nil || c.NoRecord {
 			return err
 		}
@@ -213,7 +223,7 @@ func (s *Store) update(ctx context.Context, tx *sql.Tx, was, rec task.Record) er
 }
 
 func (s *Store) queue(ctx context.Context, tx *sql.Tx, id, provider string) error {
-	job, err := s.insertJob(ctx, tx, id, provider)
+	job, err := s.insertJob(ctx, tx, id, provider, again)
 	if err != nil {
 		return err
 	}

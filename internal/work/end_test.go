@@ -422,7 +422,7 @@ func TestLimits(t *testing.T) {
 	f.script = []provider.Update{done}
 	in := rig(t, setup{provider: f, idle: true,
 		service: task.Options{Limits: task.Limits{Running: running}},
-		work:    Options{MaxWorkers: map[string]int{"fake": 2 * running}}})
+		work:    Options{MaxWorkers: map[string]int{"fake": 2 * running}, SweepEvery: time.Second}})
 	var ids []string
 	for range unfinished {
 		ids = append(ids, in.submit().ID)
