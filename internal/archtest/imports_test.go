@@ -57,6 +57,10 @@ var rules = []rule{
 		reason: "the only adapter between tasks and hubs, over signalr's public API alone",
 	},
 	{
+		from: "internal/contract", allow: []string{"internal/push", "internal/api", "internal/task", "internal/provider", "signalr"}, modules: nil,
+		reason: "prints the SDK's types from what push and api describe",
+	},
+	{
 		from: "internal/console", modules: nil,
 		reason: "serves files; whoever signs in does so through key's sessions",
 	},
