@@ -1,10 +1,12 @@
 package signalr
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +136,47 @@ func TestErrorSentences(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// What a client does wrong, or breaks off, is told at debug level only: it must
+// not be able to fill the log. What is wrong on this side is seen.
+func TestOwnFaultsAreSeenInTheLog(t *testing.T) {
+	call := func(target, args string) string {
+		return fmt.Sprintf(`{"type":1,"invocationId":"1","target":"%s","arguments":[%s]}`, target, args)
+	}
+	for _, tt := range []struct {
+		name, send, level string
+	}{
+		{"unknown method", call("Nobody", ""), ""},
+		{"too few arguments", call("Add", "1"), ""},
+		{"wrong argument", call("Add", `1,"x"`), ""},
+		{"stream of a method without", `{"type":4,"invocationId":"1","target":"Nothing","arguments":[]}`, ""},
+		{"a stream that is none", `{"type":1,"invocationId":"1","target":"Sum","arguments":[],"streamIds":["a","b"]}`, ""},
+		{"error for the caller", call("Own", ""), ""},
+		{"typed error for the caller", call("OwnTyped", ""), ""},
+		{"error for the caller instead of a stream", `{"type":4,"invocationId":"1","target":"NoStream","arguments":[]}`, ""},
+		{"masked error", call("Plain", ""), "WARN"},
+		{"masked error of a stream", `{"type":4,"invocationId":"1","target":"Breaks","arguments":[]}`, "WARN"},
+		{"panic", call("Panic", ""), "ERROR"},
+		{"panic of an unmarshaller", call("Picky", "1"), "ERROR"},
+		{"panic of a stream", `{"type":4,"invocationId":"1","target":"PanicStream","arguments":[]}`, "ERROR"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				h := errorsHub(HubOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				p := connect(t, h, "c1")
+				p.send(tt.send)
+				for !strings.HasPrefix(p.next(), `{"type":3`) { // its completion
+				}
+				synctest.Wait()
+				shutdown(t, h)
+				if got := log.String(); tt.level == "" && got != "" || !strings.Contains(got, tt.level) {
+					t.Errorf("want level %q, logged %q", tt.level, got)
+				}
+			})
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package signalr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"runtime/debug"
@@ -306,12 +307,17 @@ type wrongMode struct{ text string }
 
 func (e *wrongMode) Error() string { return e.text }
 
+// wrongArguments is a call whose arguments do not fit the method.
+type wrongArguments struct{ error }
+
+func (e *wrongArguments) Unwrap() error { return e.error }
+
 // call binds the arguments and calls the method through the filters.
 func (c *Conn) call(inv *invocation) (reflect.Value, error) {
 	m := inv.method
 	values, err := m.bind(c.proto, inv)
 	if err != nil {
-		return reflect.Value{}, err
+		return reflect.Value{}, &wrongArguments{err}
 	}
 	switch {
 	case m.stream && !inv.stream:
@@ -357,12 +363,29 @@ func (c *Conn) protect(inv *invocation, f func() error) (err error) {
 		if v := recover(); v != nil {
 			err = &panicError{value: v, stack: debug.Stack()}
 		}
-		if err != nil {
-			inv.failed = err
+		inv.failed = err
+		switch {
+		case err == nil:
+		case inv.clientsDoing(err):
+			c.hub.opts.Logger.Debug("invocation refused", "connection", c.id, "target", inv.target, "error", err)
+		default:
 			c.hub.logFailure("invocation failed", c, inv.target, err)
 		}
 	}()
 	return f()
+}
+
+// clientsDoing reports whether nothing is wrong on this side: a call that does
+// not fit its method, and one that the client cancelled or went away from. A
+// client could fill the log with them.
+func (inv *invocation) clientsDoing(err error) bool {
+	switch err.(type) { //nolint:errorlint // the invocation's own errors, as they were made
+	case *wrongMode, *wrongArguments:
+		return true
+	case *panicError:
+		return false
+	}
+	return inv.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, errUploadLost))
 }
 
 // answer sends the result; a method without one answers null, as in the

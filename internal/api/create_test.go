@@ -1,8 +1,13 @@
 package api
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
 	"math"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +113,33 @@ func TestCreateRefuses(t *testing.T) {
 				t.Errorf("the next request got %d", w.Code)
 			}
 		})
+	}
+}
+
+// A client that sends all of a body before it reads gets its answer, too.
+func TestTooLargeBodyIsAnswered(t *testing.T) {
+	b := newBench(t)
+	server := httptest.NewServer(b)
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	const size = 12 << 20
+	if _, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer mine\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", createPath, size); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(bytes.Repeat([]byte("["), size)); err != nil {
+		t.Fatalf("the body is not taken: %v", err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %s", resp.Status)
 	}
 }
 

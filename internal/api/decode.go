@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	maxBody  = 1 << 20 // bytes (rest-api B.2)
-	maxDepth = 32      // nested arrays and objects in a body
+	maxBody  = 1 << 20  // bytes (rest-api B.2)
+	maxDrain = 16 << 20 // bytes of a body that is too large which are read all the same
+	maxDepth = 32       // nested arrays and objects in a body
 )
 
 // object is a JSON object as it was sent: each name once, values not looked
@@ -32,18 +33,20 @@ func readObject(w http.ResponseWriter, r *http.Request, timeout time.Duration) (
 	if err := checkContentType(r.Header); err != nil {
 		return object{}, err
 	}
-	if r.ContentLength > maxBody {
-		return object{}, tooLarge()
+	if r.ContentLength > maxBody && r.Header.Get("Expect") != "" {
+		return object{}, tooLarge() // asked before it was sent
 	}
 	// Writers of other servers and of tests know no deadlines; those go without.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(timeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return object{}, tooLarge()
-		}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case len(body) > maxBody:
+		// Many clients send all before they read: they would see a broken
+		// connection instead of the answer.
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
+		return object{}, tooLarge()
+	case err != nil:
 		return object{}, &problem{Status: http.StatusBadRequest, Code: "invalid_request", Message: "The body ended too early or came too slowly."}
 	}
 	_ = control.SetReadDeadline(time.Time{})

@@ -105,13 +105,19 @@ func hubOptions(c *config.Config, log *slog.Logger) signalr.HubOptions {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", s.api)
-	mux.Handle("/hubs/", s.hubHandler())
+	hubs, page := s.hubHandler(), console.Handler(console.Options{})
 	mux.Handle(key.SessionPath, s.keys.Sessions())
 	mux.Handle("/health", s.liveness())
 	mux.Handle("/health/live", s.liveness())
 	mux.Handle("/health/ready", s.readiness())
 	mux.Handle("/health/signalr", s.signalRHealth())
-	mux.Handle("/", console.Handler(console.Options{}))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if below := "/hubs/"; len(r.URL.Path) >= len(below) && strings.EqualFold(r.URL.Path[:len(below)], below) {
+			hubs.ServeHTTP(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
 
 	var h http.Handler = mux
 	h = cors(h, s.config.Cors.AllowedOrigins)

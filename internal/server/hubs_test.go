@@ -121,6 +121,9 @@ func TestHubNeedsAKey(t *testing.T) {
 			}
 		})
 	}
+	if resp, body := r.call("POST", "/HUBS/Video-Generation/Negotiate?negotiateVersion=1", "", bearer); resp.StatusCode != 200 {
+		t.Errorf("hub paths fold case: %d %s", resp.StatusCode, body)
+	}
 	// The same cookie on REST.
 	if resp, _ := r.call("GET", "/v1/tasks", "", cookie, foreign); resp.StatusCode != 401 {
 		t.Errorf("REST with the cookie of another port: %d", resp.StatusCode)
