@@ -174,14 +174,14 @@ func (p *payload) frame(i int) ([]byte, error) {
 	if p.hub == nil {
 		return nil, fmt.Errorf("signalr: the message from another server has no form for protocol %q", protocolNames[i])
 	}
-	m := wire.Message{Type: wire.Invocation, InvocationID: p.id, Target: p.target, Arguments: make([]wire.Raw, len(p.args))}
+	a := newAssembly()
+	defer a.release()
 	for n, arg := range p.args {
-		raw, err := p.hub.encodeValue(i, nil, arg)
-		if err != nil {
+		if err := a.encode(p.hub, i, arg); err != nil {
 			return nil, fmt.Errorf("signalr: argument %d of %q: %w", n+1, p.target, err)
 		}
-		m.Arguments[n] = raw
 	}
-	p.frames[i] = p.hub.protocols[i].Append(nil, &m)
+	a.Type, a.InvocationID, a.Target, a.Arguments = wire.Invocation, p.id, p.target, a.encoded()
+	p.frames[i] = a.framed(p.hub.protocols[i])
 	return p.frames[i], nil
 }

@@ -192,7 +192,7 @@ func (m *method) bind(proto wire.Protocol, inv *invocation) ([]reflect.Value, er
 			return nil, err
 		}
 	}
-	values := make([]reflect.Value, len(m.params))
+	values := append(inv.few.values[:0], make([]reflect.Value, len(m.params))...)
 	arg := 0
 	for i, p := range m.params {
 		switch p.kind {

@@ -390,10 +390,12 @@ func (h *Hub) logFailure(what string, c *Conn, target string, err error) {
 // for.
 func (h *Hub) start(f func()) {
 	h.addWork()
-	go func() {
-		defer h.doneWork()
-		f()
-	}()
+	go h.run(f)
+}
+
+func (h *Hub) run(f func()) {
+	defer h.doneWork()
+	f()
 }
 
 func (h *Hub) addWork() {
@@ -410,14 +412,4 @@ func (h *Hub) doneWork() {
 		close(h.idle)
 		h.idle = nil
 	}
-}
-
-// encodeValue appends an encoded payload. A panic of a marshaller is an error.
-func (h *Hub) encodeValue(protocol int, dst []byte, v any) (out []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			out, err = dst, fmt.Errorf("panic while encoding %T: %v", v, p)
-		}
-	}()
-	return h.protocols[protocol].AppendValue(dst, v, h.opts.casing(protocol))
 }

@@ -28,7 +28,11 @@ type invocation struct {
 	failed         error  // what went wrong in the method or its stream
 	away           int    // goroutines of the method that wait for the client; guarded by inbound.mu
 	traced         bool   // the context has the trace of the message's headers
-	slot           bool   // counts as one of the plain invocations under way
+	few            struct {
+		args   [4]wire.Raw      // of args, as long as they suffice
+		values [4]reflect.Value // the same of the values of the parameters
+	}
+	slot bool // counts as one of the plain invocations under way
 }
 
 // invocationKey finds the invocation that a context belongs to.
@@ -54,7 +58,7 @@ func (c *Conn) invoked(m *wire.Message) error {
 	if c.hub.telemetry.tracer != nil {
 		inv.continueTrace(m.Headers)
 	}
-	inv.args = copyArguments(m.Arguments)
+	inv.args = copyArguments(inv.few.args[:0], m.Arguments)
 	if inv.method == nil {
 		inv.refusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Method does not exist.", inv.target)
 		return c.queueInvocation(inv)
@@ -70,21 +74,18 @@ func (c *Conn) invoked(m *wire.Message) error {
 	return c.queueInvocation(inv)
 }
 
-// copyArguments makes the arguments outlive the call of Receive.
-func copyArguments(args []wire.Raw) []wire.Raw {
-	if len(args) == 0 {
-		return nil
-	}
+// copyArguments makes the arguments outlive the call of Receive: it appends
+// them to own, which must be empty.
+func copyArguments(own, args []wire.Raw) []wire.Raw {
 	total := 0
 	for _, a := range args {
 		total += len(a)
 	}
-	own := make([]wire.Raw, len(args))
 	memory := make([]byte, 0, total)
-	for i, a := range args {
+	for _, a := range args {
 		start := len(memory)
 		memory = append(memory, a...)
-		own[i] = memory[start:len(memory):len(memory)]
+		own = append(own, memory[start:len(memory):len(memory)])
 	}
 	return own
 }
@@ -394,19 +395,19 @@ func (c *Conn) answer(inv *invocation, result reflect.Value) {
 	if inv.id == "" {
 		return
 	}
-	m := wire.Message{Type: wire.Completion, InvocationID: inv.id, HasResult: true}
 	var value any
 	if result.IsValid() {
 		value = result.Interface()
 	}
-	raw, err := c.hub.encodeValue(c.protocol, nil, value)
-	if err != nil {
+	a := newAssembly()
+	if err := a.encode(c.hub, c.protocol, value); err != nil {
+		a.release()
 		c.hub.logFailure("result cannot be encoded", c, inv.target, err)
 		c.answerError(inv, inv.failure(&callFailed{err}))
 		return
 	}
-	m.Result = raw
-	c.reply(&m)
+	a.Type, a.InvocationID, a.HasResult, a.Result = wire.Completion, inv.id, true, a.values
+	c.reply(a)
 }
 
 // answerError sends an error.
@@ -414,13 +415,18 @@ func (c *Conn) answerError(inv *invocation, text string) {
 	if inv.id == "" {
 		return
 	}
-	c.reply(&wire.Message{Type: wire.Completion, InvocationID: inv.id, HasError: true, Error: text})
+	a := newAssembly()
+	a.Type, a.InvocationID, a.HasError, a.Error = wire.Completion, inv.id, true, text
+	c.reply(a)
 }
 
-// reply sends a message to the client as soon as its queue has room.
-func (c *Conn) reply(m *wire.Message) {
+// reply sends a message to the client as soon as its queue has room, and
+// releases it.
+func (c *Conn) reply(a *assembly) {
 	if c.hub.opts.EnableMessageTracing {
-		c.trace("message sent", m)
+		c.trace("message sent", &a.Message)
 	}
-	_ = c.queueWaiting(c.ctx, delivery{frame: c.proto.Append(nil, m)}) // who is gone needs no answer
+	frame := a.framed(c.proto)
+	a.release()
+	_ = c.queueWaiting(c.ctx, delivery{frame: frame}) // who is gone needs no answer
 }

@@ -20,7 +20,9 @@ func (c *Conn) stream(inv *invocation, seq reflect.Value) {
 	err := c.protect(inv, func() error { return c.sendItems(inv, seq) })
 	if err == nil || inv.Err() != nil { // a cancelled stream ends without an error
 		if inv.id != "" {
-			c.reply(&wire.Message{Type: wire.Completion, InvocationID: inv.id})
+			a := newAssembly()
+			a.Type, a.InvocationID = wire.Completion, inv.id
+			c.reply(a)
 		}
 		return
 	}
@@ -37,19 +39,29 @@ func (c *Conn) sendItems(inv *invocation, seq reflect.Value) error {
 		if inv.Err() != nil {
 			return nil
 		}
-		raw, err := c.hub.encodeValue(c.protocol, nil, item.Interface())
+		frame, err := c.itemFrame(inv.id, item.Interface())
 		if err != nil {
 			return err
 		}
 		if inv.id == "" {
 			continue
 		}
-		m := wire.Message{Type: wire.StreamItem, InvocationID: inv.id, Item: raw}
-		if c.queueWaiting(inv, delivery{frame: c.proto.Append(nil, &m)}) != nil {
+		if c.queueWaiting(inv, delivery{frame: frame}) != nil {
 			return nil // cancelled, or gone
 		}
 	}
 	return nil
+}
+
+// itemFrame is the message that carries one item.
+func (c *Conn) itemFrame(id string, item any) ([]byte, error) {
+	a := newAssembly()
+	defer a.release()
+	if err := a.encode(c.hub, c.protocol, item); err != nil {
+		return nil, err
+	}
+	a.Type, a.InvocationID, a.Item = wire.StreamItem, id, a.values
+	return a.framed(c.proto), nil
 }
 
 // upload is a stream from the client.
