@@ -103,6 +103,8 @@ type Order struct {
 	Position    uint64
 	HasPosition bool
 	LatestOnly  bool
+	// EndsMembership travels for groups only.
+	EndsMembership bool
 }
 
 // Message is one invocation of clients on its way to a topic.

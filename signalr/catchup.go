@@ -118,6 +118,7 @@ func (c *Conn) undoCatchUp(m *membership, fresh bool) {
 
 // endCatchUp queues what was held back, and returns the positions.
 func (c *Conn) endCatchUp(m *membership) (map[string]uint64, error) {
+	defer c.hub.leaveEnded(m)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if held := c.takeHeld(m); held != nil {

@@ -89,6 +89,7 @@ func (f *fan) give(c *Conn, member *membership) {
 	}
 	d := delivery{frame: frame, member: member, order: f.m.Order, latest: f.m.latest}
 	if c.queue(d) != full {
+		f.leaveEnded(member)
 		return
 	}
 	if f.direct && f.hub.opts.SlowClient.wait > 0 {
@@ -96,6 +97,13 @@ func (f *fan) give(c *Conn, member *membership) {
 		return
 	}
 	c.closeSlow()
+}
+
+// leaveEnded ends a membership of which this was the last message.
+func (f *fan) leaveEnded(member *membership) {
+	if member != nil && f.m.Order != nil && f.m.Order.EndsMembership {
+		f.hub.leaveEnded(member)
+	}
 }
 
 // fail: a message of this server that cannot be encoded is the sender's error;
@@ -124,6 +132,7 @@ func (f *fan) finish() error {
 		if err != nil {
 			return err
 		}
+		f.leaveEnded(w.d.member)
 		if timedOut && expired == timer.C {
 			close(over) // the time is over for the others too
 			expired = over

@@ -35,6 +35,11 @@ type EventOptions[T any] struct {
 	// client lags, it takes the older one out of the queue and goes to the
 	// queue's end.
 	LatestOnly bool
+	// EndsMembership says that the event is the last one of its group: a
+	// connection leaves the group as soon as the event has been queued for it,
+	// whether it came from the group or from a catch-up. What the group sends
+	// afterwards does not reach it; who joins again is a new member.
+	EndsMembership bool
 }
 
 // NewEvent declares an event. At most one EventOptions may be given.
@@ -70,7 +75,7 @@ func (e *Event[T]) Send(ctx context.Context, to Audience, payload T) error {
 
 // order asks the options what they say of payload.
 func (e *Event[T]) order(payload T) (o *Order, err error) {
-	if e.opts.Position == nil && !e.opts.LatestOnly {
+	if e.opts.Position == nil && !e.opts.LatestOnly && !e.opts.EndsMembership {
 		return nil, nil
 	}
 	defer func() {
@@ -78,7 +83,7 @@ func (e *Event[T]) order(payload T) (o *Order, err error) {
 			o, err = nil, fmt.Errorf("signalr: Key or Position of event %s panicked: %v", e.name, v)
 		}
 	}()
-	o = &Order{Event: e.name, LatestOnly: e.opts.LatestOnly}
+	o = &Order{Event: e.name, LatestOnly: e.opts.LatestOnly, EndsMembership: e.opts.EndsMembership}
 	if e.opts.Key != nil {
 		o.Key = e.opts.Key(payload)
 	}

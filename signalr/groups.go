@@ -15,6 +15,7 @@ type membership struct {
 	group     string
 	joined    bool // by Join, so a failing catch-up does not undo it
 	left      bool
+	ended     bool              // its last event is queued: it is about to leave
 	positions map[string]uint64 // the last position queued, by key
 	held      map[string]uint64 // the last position held back, by key
 	hold      *queue            // not nil: a catch-up is under way, what the group sends waits here
@@ -138,6 +139,17 @@ func (h *Hub) removeMember(c *Conn, name string, which *membership) bool {
 		}
 	}
 	return true
+}
+
+// leaveEnded ends a membership whose last event has been queued. During a
+// catch-up that is left to the catch-up's end.
+func (h *Hub) leaveEnded(m *membership) {
+	m.conn.mu.Lock()
+	ended := m.ended && !m.left && m.hold == nil
+	m.conn.mu.Unlock()
+	if ended {
+		h.leave(m.conn, m.group, m)
+	}
 }
 
 // leaveAll ends every membership of a connection that has ended.

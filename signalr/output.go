@@ -38,7 +38,12 @@ func (c *Conn) tryQueue(d delivery) outcome {
 	switch {
 	case c.closing:
 		return gone
-	case m != nil && m.left, stale(d):
+	case m != nil && (m.left || m.ended):
+		return dropped
+	case stale(d):
+		if m.hold == nil && d.order.EndsMembership {
+			m.ended = true // it has that, and nothing can follow
+		}
 		return dropped
 	case !c.fits(d):
 		return full
@@ -100,10 +105,13 @@ func (c *Conn) hold(d delivery) {
 
 // put queues a message whatever the limits say, unless it is stale.
 func (c *Conn) put(d delivery) {
-	if c.closing || stale(d) {
+	if c.closing || stale(d) || d.member != nil && d.member.ended {
 		return
 	}
 	c.out.push(entry{frame: d.frame, latest: d.latest})
+	if d.member != nil && d.order != nil {
+		d.member.ended = d.order.EndsMembership
+	}
 	if d.member != nil && d.order != nil && d.order.HasPosition {
 		if d.member.positions == nil {
 			d.member.positions = make(map[string]uint64)

@@ -39,8 +39,7 @@ func TestTwoServers(t *testing.T) {
 	wantNext(t, near, "Completed 4")
 	wantNext(t, far, "Completed 4")
 	repair()
-	call(t, near, "SubscribeToTask", idA)
-	call(t, far, "SubscribeToTaskFrom", idA, 0)
+	call(t, near, "SubscribeToTaskFrom", idA, 4)
 	wantNothing(t, near)
 	wantNothing(t, far)
 }
@@ -88,8 +87,8 @@ func TestRecovery(t *testing.T) {
 		}
 	}
 	wantNext(t, c, "Started 2", "Failed 3")
-	call(t, c, "SubscribeToTask", idA)
-	call(t, late, "SubscribeToTask", idA)
+	call(t, c, "SubscribeToTaskFrom", idA, 3)
+	call(t, late, "SubscribeToTaskFrom", idA, 3)
 	wantNothing(t, c)
 	wantNothing(t, late)
 	reads := tasks.reads

@@ -14,6 +14,7 @@ package push
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,8 +23,11 @@ import (
 	"github.com/knnlabs/conduit/signalr"
 )
 
-// VideoPath is where the video hub is mounted, together with the tree below.
-const VideoPath = "/hubs/video-generation"
+// Where the hubs are mounted, together with the trees below.
+const (
+	VideoPath = "/hubs/video-generation"
+	ImagePath = "/hubs/image-generation"
+)
 
 // Tasks is what the hubs need of task.Service. Implementations are safe for
 // concurrent use, and answer a foreign task like an unknown one, with
@@ -61,6 +65,7 @@ type Options struct {
 // Hubs are Conduit's hubs. All methods are safe for concurrent use.
 type Hubs struct {
 	video  *taskHub
+	image  *taskHub
 	lost   lostKeys
 	every  time.Duration
 	logger *slog.Logger
@@ -81,8 +86,12 @@ func New(o Options) *Hubs {
 	}
 	h := &Hubs{every: o.RepairEvery, logger: o.Logger}
 	h.video = newTaskHub(o, kindOfHub{
-		name: "video-generation", kind: task.Video, scope: key.ScopeVideo, group: "video-", send: sendVideo,
+		name: "video-generation", kind: task.Video, scope: key.ScopeVideo, group: "video-",
 		events: []signalr.Declaration{VideoStarted, VideoProgress, VideoCompleted, VideoFailed, VideoCancelled},
+	}, &h.lost)
+	h.image = newTaskHub(o, kindOfHub{
+		name: "image-generation", kind: task.Image, scope: key.ScopeImage, group: "image-",
+		events: []signalr.Declaration{ImageStarted, ImageProgress, ImageCompleted, ImageFailed, ImageCancelled},
 	}, &h.lost)
 	return h
 }
@@ -91,15 +100,24 @@ func New(o Options) *Hubs {
 // middleware that puts a key.Principal with the scope video into the context.
 func (h *Hubs) Video() *signalr.Hub { return h.video.hub }
 
+// Image is the image hub, to be mounted at ImagePath and below in the same way,
+// for the scope image.
+func (h *Hubs) Image() *signalr.Hub { return h.image.hub }
+
 // All are all hubs, for health and shutdown.
-func (h *Hubs) All() []*signalr.Hub { return []*signalr.Hub{h.video.hub} }
+func (h *Hubs) All() []*signalr.Hub { return []*signalr.Hub{h.video.hub, h.image.hub} }
+
+// taskHubs are the hubs that tasks are watched on.
+func (h *Hubs) taskHubs() []*taskHub { return []*taskHub{h.video, h.image} }
 
 // Publish sends a stored event to those who watch its task, on every server.
 func (h *Hubs) Publish(ctx context.Context, e task.Event) error {
-	if e.Kind != task.Video {
-		return nil // its hub comes with the image surface
+	for _, hub := range h.taskHubs() {
+		if hub.kind == e.Kind {
+			return hub.publish(ctx, e)
+		}
 	}
-	return h.video.publish(ctx, e)
+	return fmt.Errorf("push: no hub for tasks of the kind %q", e.Kind)
 }
 
 // Run repairs, and ends connections whose credential has run out, every
@@ -122,14 +140,22 @@ func (h *Hubs) Run(ctx context.Context) {
 
 // Repair sends what is stored of the tasks watched on this server and was not
 // published here. Run calls it.
-func (h *Hubs) Repair(ctx context.Context) error { return h.video.repair(ctx) }
+func (h *Hubs) Repair(ctx context.Context) error {
+	var errs []error
+	for _, hub := range h.taskHubs() {
+		errs = append(errs, hub.repair(ctx))
+	}
+	return errors.Join(errs...)
+}
 
 // Recover is Repair for after a backplane has come back: what was published
 // meanwhile may not have reached this server's own clients either, so it is
 // sent to them again. Who has it does not see it twice.
 func (h *Hubs) Recover(ctx context.Context) error {
-	h.video.watches.doubt()
-	return h.video.repair(ctx)
+	for _, hub := range h.taskHubs() {
+		hub.watches.doubt()
+	}
+	return h.Repair(ctx)
 }
 
 // LoseKey ends the connections of a key that no longer counts. Their clients
@@ -158,18 +184,18 @@ const keyEnded = "The API key is not valid any more."
 
 // errKeyLost refuses connections that were let in just before their key was
 // lost.
-var errKeyLost = signalr.Errorf("%s", keyEnded)
+var errKeyLost = refuse(codeKey, "%s", keyEnded)
 
 // hubError is what clients see of err; errors that mean nothing to them stay
 // masked, and are logged by the library.
 func hubError(err error) error {
 	switch {
 	case errors.Is(err, task.ErrNotFound):
-		return signalr.Errorf("There is no such task.")
+		return refuse(codeNotFound, "There is no such task.")
 	case errors.Is(err, task.ErrUnavailable):
-		return signalr.Errorf("The database does not answer. Try again in a moment.")
+		return refuse(codeUnavailable, "The database does not answer. Try again in a moment.")
 	case errors.Is(err, signalr.ErrTooManyGroups):
-		return signalr.Errorf("This connection watches too many tasks. Unsubscribe from some, or open another.")
+		return refuse(codeTooMany, "This connection watches too many tasks. Unsubscribe from some, or open another.")
 	case errors.Is(err, signalr.ErrConnectionClosed), errors.Is(err, context.Canceled):
 		return signalr.Errorf("The connection is closed.") // nobody reads this
 	}

@@ -54,16 +54,21 @@ func TestWatching(t *testing.T) {
 	for _, e := range tasks.events[idA] {
 		publish(t, h, e)
 	}
-	call(t, c, "SubscribeToTask", idA)
+	call(t, c, "UnsubscribeFromTask", idA) // no error: the end did so before
 	wantNothing(t, c)
 
 	// After the end.
 	late := connect(t, h, mine)
 	call(t, late, "SubscribeToTask", idA)
 	wantNext(t, late, "Completed 6")
-	call(t, late, "UnsubscribeFromTask", idA)
+	for _, e := range tasks.events[idA] {
+		publish(t, h, e)
+	}
 	call(t, late, "SubscribeToTask", idA)
 	wantNext(t, late, "Completed 6")
+	for range h.Video().LocalGroups() {
+		t.Error("somebody is still in a group")
+	}
 }
 
 func TestWatchingFrom(t *testing.T) {
@@ -385,10 +390,14 @@ func TestRepair(t *testing.T) {
 		if tasks.reads != reads {
 			t.Errorf("read %d times", tasks.reads-reads)
 		}
-		if n := len(h.video.watches.tasks); n != 1 {
+		if n := len(h.video.watches.tasks); n != 0 {
 			t.Errorf("%d tasks are remembered", n)
 		}
 		wantNothing(t, first)
+		call(t, second, "SubscribeToTask", idB)
+		if n := len(h.video.watches.tasks); n != 1 {
+			t.Errorf("%d tasks are remembered", n)
+		}
 		for _, c := range []*signalrtest.Client{first, second, late} {
 			c.Stop()
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -21,13 +22,13 @@ type kindOfHub struct {
 	kind   task.Kind
 	scope  key.Scope
 	group  string // before the task's id
-	send   func(ctx context.Context, to signalr.Audience, public any) error
 	events []signalr.Declaration
 }
 
 // taskHub lets clients watch the tasks of one kind. Its methods are
-// SubscribeToTask(taskId), SubscribeToTaskFrom(taskId, afterSequence) and
-// UnsubscribeFromTask(taskId).
+// SubscribeToTask(taskId), SubscribeToTaskFrom(taskId, afterSequence),
+// UnsubscribeFromTask(taskId), and for many tasks at once
+// SubscribeToTasks([{taskId, afterSequence}]) and UnsubscribeFromTasks([taskId]).
 type taskHub struct {
 	kindOfHub
 	hub     *signalr.Hub
@@ -36,10 +37,11 @@ type taskHub struct {
 	origin  string // of links; "": the task's own
 	lost    *lostKeys
 	watches watches
+	logger  *slog.Logger
 }
 
 func newTaskHub(o Options, k kindOfHub, lost *lostKeys) *taskHub {
-	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost}
+	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost, logger: o.Logger}
 	opts := o.Hub
 	// The guide's names, and ISO timestamps, in both protocols.
 	opts.JSONNames, opts.MessagePackNames, opts.MessagePackTimes = signalr.CamelCase, signalr.CamelCase, signalr.ISOString
@@ -56,6 +58,8 @@ func newTaskHub(o Options, k kindOfHub, lost *lostKeys) *taskHub {
 	signalr.Handle(h.hub, "SubscribeToTask", h.subscribe)
 	signalr.Handle(h.hub, "SubscribeToTaskFrom", h.subscribeFrom)
 	signalr.Handle(h.hub, "UnsubscribeFromTask", h.unsubscribe)
+	signalr.Handle(h.hub, "SubscribeToTasks", h.subscribeAll)
+	signalr.Handle(h.hub, "UnsubscribeFromTasks", h.unsubscribeAll)
 	return h
 }
 
@@ -71,55 +75,70 @@ func (h *taskHub) principal(ctx context.Context) (key.Principal, error) {
 	now := time.Now()
 	switch {
 	case !ok:
-		return p, signalr.Errorf("An API key is needed.")
+		return p, refuse(codeKey, "An API key is needed.")
 	case h.lost.has(p.KeyID, now), !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt):
 		return p, errKeyLost
 	case !p.Has(h.scope):
-		return p, signalr.Errorf("The API key lacks the scope %s.", h.scope)
+		return p, refuse(codeScope, "The API key lacks the scope %s.", h.scope)
 	}
 	return p, nil
 }
 
 // subscribe joins the task's group and sends its newest Progress or its end.
 func (h *taskHub) subscribe(ctx context.Context, c *signalr.Conn, taskID string) error {
-	p, t, err := h.find(ctx, taskID)
-	if err != nil {
-		return err
-	}
-	_, err = c.CatchUp(ctx, h.group+t.ID, func(ctx context.Context, j *signalr.Joining) error {
-		e, err := h.tasks.Latest(ctx, p.KeyID, t.ID)
-		if err != nil {
-			return err
-		}
-		h.watches.note(p.KeyID, t.ID, e.Sequence, e.Name.Terminal())
-		return h.send(ctx, j.Audience(), h.public(e))
-	})
-	return hubError(err)
+	_, _, err := h.watch(ctx, c, taskID, nil)
+	return err
 }
 
 // subscribeFrom joins the task's group and sends every stored event above
 // sequence after; of several Progress the newest. A sequence above the task's
 // newest counts as that.
 func (h *taskHub) subscribeFrom(ctx context.Context, c *signalr.Conn, taskID string, after int64) error {
-	if after < 0 {
-		return signalr.Errorf("afterSequence is negative. 0 stands for the beginning.")
+	_, _, err := h.watch(ctx, c, taskID, &after)
+	return err
+}
+
+// watch is subscribe, or with after subscribeFrom. It returns the sequence at
+// which the connection stands, and whether that is the task's end: then the
+// connection is in no group, since nothing can follow.
+func (h *taskHub) watch(ctx context.Context, c *signalr.Conn, taskID string, after *int64) (sequence int64, ended bool, err error) {
+	if after != nil && *after < 0 {
+		return 0, false, refuse(codeInvalid, "afterSequence is negative. 0 stands for the beginning.")
 	}
 	p, t, err := h.find(ctx, taskID)
 	if err != nil {
-		return err
+		return 0, false, err
 	}
-	after = min(after, t.Sequence)
-	_, err = c.CatchUp(ctx, h.group+t.ID, func(ctx context.Context, j *signalr.Joining) error {
-		events, err := h.tasks.Events(ctx, p.KeyID, t.ID, after)
+	group, has := h.group+t.ID, int64(0)
+	if after != nil {
+		has = min(*after, t.Sequence)
+		if t.State.Final() && has == t.Sequence {
+			return has, true, c.Leave(ctx, group)
+		}
+	}
+	positions, err := c.CatchUp(ctx, group, func(ctx context.Context, j *signalr.Joining) error {
+		var missed []task.Event
+		if after == nil {
+			e, err := h.tasks.Latest(ctx, p.KeyID, t.ID)
+			if err != nil {
+				return err
+			}
+			missed = []task.Event{e}
+			ended = e.Name.Terminal()
+			h.watches.note(p.KeyID, t.ID, e.Sequence, ended)
+			return h.sendAll(ctx, j.Audience(), missed)
+		}
+		missed, err := h.tasks.Events(ctx, p.KeyID, t.ID, has)
 		if err != nil {
 			return err
 		}
 		// What it has may be on its way here once more.
-		j.Reached(t.ID, position(after))
-		h.watches.note(p.KeyID, t.ID, after, len(events) == 0 && t.State.Final())
-		return h.sendAll(ctx, j.Audience(), events)
+		j.Reached(t.ID, position(has))
+		h.watches.note(p.KeyID, t.ID, has, false)
+		ended = len(missed) > 0 && missed[len(missed)-1].Name.Terminal()
+		return h.sendAll(ctx, j.Audience(), missed)
 	})
-	return hubError(err)
+	return int64(positions[t.ID]), ended, hubError(err) //nolint:gosec // sequences came as int64
 }
 
 // unsubscribe leaves the task's group. For one's own task it is no error not
@@ -158,11 +177,11 @@ const maxID = 64 // bytes; ids have 37 or 38
 func checkID(id string) error {
 	switch {
 	case id == "":
-		return signalr.Errorf("taskId is empty.")
+		return refuse(codeInvalid, "taskId is empty.")
 	case len(id) > maxID:
-		return signalr.Errorf("taskId is longer than %d bytes.", maxID)
+		return refuse(codeInvalid, "taskId is longer than %d bytes.", maxID)
 	case !utf8.ValidString(id), strings.ContainsFunc(id, unicode.IsControl):
-		return signalr.Errorf("taskId contains characters that cannot be.")
+		return refuse(codeInvalid, "taskId contains characters that cannot be.")
 	}
 	return nil
 }
@@ -179,7 +198,7 @@ func (h *taskHub) public(e task.Event) any {
 }
 
 func (h *taskHub) publish(ctx context.Context, e task.Event) error {
-	if err := h.send(ctx, h.hub.Group(h.group+e.TaskID), h.public(e)); err != nil {
+	if err := sendPublic(ctx, h.hub.Group(h.group+e.TaskID), h.public(e)); err != nil {
 		return err // repair will find it
 	}
 	h.watches.sent(e.TaskID, e.Sequence, e.Name.Terminal())
@@ -198,7 +217,7 @@ func (h *taskHub) sendAll(ctx context.Context, to signalr.Audience, events []tas
 		if e.Name == task.EventProgress && i != newest {
 			continue
 		}
-		if err := h.send(ctx, to, h.public(e)); err != nil {
+		if err := sendPublic(ctx, to, h.public(e)); err != nil {
 			return err
 		}
 	}

@@ -133,6 +133,7 @@ func (s *Server) hubHandler() http.Handler {
 	hubs := http.NewServeMux()
 	for path, hub := range map[string]http.Handler{
 		push.VideoPath: s.keys.Middleware(key.Require(key.ScopeVideo)(s.hubs.Video())),
+		push.ImagePath: s.keys.Middleware(key.Require(key.ScopeImage)(s.hubs.Image())),
 	} {
 		hubs.Handle(path, hub)
 		hubs.Handle(path+"/", hub)

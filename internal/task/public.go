@@ -95,8 +95,10 @@ type ImageMetadata struct {
 
 // ImageResult is one image of a task.
 type ImageResult struct {
-	URL      string        `json:"url"` // absolute, signed, expires
-	Metadata ImageMetadata `json:"metadata"`
+	URL    string `json:"url"` // absolute, signed, expires
+	Width  int    `json:"width"`
+	Height int    `json:"height"`
+	Format string `json:"format"` // "png"
 }
 
 // ImageGenerationCompleted is an image task's end with its results; imageUrl
@@ -189,10 +191,11 @@ func (e Event) imageCompleted(link Link, at time.Time) ImageGenerationCompleted 
 		Images: []ImageResult{}, Timestamp: at,
 	}
 	for _, o := range e.Outputs {
-		v.Images = append(v.Images, ImageResult{link(e.BaseURL, o.MediaKey), ImageMetadata{o.Width, o.Height, o.Format}})
+		v.Images = append(v.Images, ImageResult{link(e.BaseURL, o.MediaKey), o.Width, o.Height, o.Format})
 	}
 	if len(v.Images) > 0 {
-		v.ImageURL, v.Metadata = v.Images[0].URL, v.Images[0].Metadata
+		first := v.Images[0]
+		v.ImageURL, v.Metadata = first.URL, ImageMetadata{first.Width, first.Height, first.Format}
 	}
 	return v
 }
