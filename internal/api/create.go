@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/knnlabs/conduit/internal/key"
 	"github.com/knnlabs/conduit/internal/provider"
 	"github.com/knnlabs/conduit/internal/task"
 )
@@ -30,6 +31,12 @@ const (
 	maxTimeout        = 3600    // seconds
 	maxIdempotencyKey = 255     // bytes
 	randomSeeds       = 1 << 53 // below it: a seed of ours survives JSON in JavaScript
+)
+
+// The values of response_format.
+const (
+	formatURL    = "url"
+	formatBase64 = "b64_json"
 )
 
 var sizePattern = regexp.MustCompile(`^(\d{2,5})x(\d{2,5})$`)
@@ -230,12 +237,14 @@ func parseRest(o object, q *task.Request) error {
 		return err
 	}
 	switch {
-	case !o.given("response_format") || format == "url":
-		q.ResponseFormat = "url"
-	case format == "b64_json":
-		return unsupported("response_format", "'response_format' b64_json is not supported yet; results are links.")
+	case !o.given("response_format") || format == formatURL:
+		q.ResponseFormat = formatURL
+	case format == formatBase64 && q.Kind == task.Image:
+		q.ResponseFormat = formatBase64
+	case format == formatBase64:
+		return unsupported("response_format", "'response_format' b64_json is not supported for videos; results are links.")
 	default:
-		return badRequest("response_format", "'response_format' must be 'url'.")
+		return badRequest("response_format", "'response_format' must be 'url', or for images 'b64_json'.")
 	}
 	if q.User, err = o.text("user", maxUser); err != nil {
 		return err
@@ -295,29 +304,38 @@ func parseIdempotency(h http.Header) (idempotencyKey string, retry bool, err err
 // create is POST of either kind: 202 with the task, or with the one that the
 // same request made before.
 func (h *Handler) create(w http.ResponseWriter, r *http.Request, kind provider.Kind) error {
-	p, err := wholeKey(r)
-	if err != nil {
-		return err
-	}
-	idempotencyKey, retry, err := parseIdempotency(r.Header)
-	if err != nil {
-		return err
-	}
-	body, err := readObject(w, r, h.o.RequestTimeout)
-	if err != nil {
-		return err
-	}
-	q, err := parseCreate(body, kind, h.o.Catalog)
-	if err != nil {
-		return err
-	}
-	q.KeyID, q.BaseURL = p.KeyID, h.origin(r)
-	q.IdempotencyKey, q.RetryAttempt = idempotencyKey, retry
-	t, created, err := h.o.Tasks.Submit(r.Context(), q)
+	_, t, created, err := h.submit(w, r, kind, formatURL)
 	if err != nil {
 		return err
 	}
 	return h.accept(w, r, t, created)
+}
+
+// submit makes a task of a request, whose results are to come in one of
+// formats. created is false when an earlier request made it.
+func (h *Handler) submit(w http.ResponseWriter, r *http.Request, kind provider.Kind, formats ...string) (p key.Principal, t task.Task, created bool, err error) {
+	if p, err = wholeKey(r); err != nil {
+		return p, t, false, err
+	}
+	idempotencyKey, retry, err := parseIdempotency(r.Header)
+	if err != nil {
+		return p, t, false, err
+	}
+	body, err := readObject(w, r, h.o.RequestTimeout)
+	if err != nil {
+		return p, t, false, err
+	}
+	q, err := parseCreate(body, kind, h.o.Catalog)
+	if err != nil {
+		return p, t, false, err
+	}
+	if !slices.Contains(formats, q.ResponseFormat) {
+		return p, t, false, unsupported("response_format", "The results of an asynchronous request are links; '%s' is for POST /v1/images/generations.", q.ResponseFormat)
+	}
+	q.KeyID, q.BaseURL = p.KeyID, h.origin(r)
+	q.IdempotencyKey, q.RetryAttempt = idempotencyKey, retry
+	t, created, err = h.o.Tasks.Submit(r.Context(), q)
+	return p, t, created, err
 }
 
 // accept answers 202 with a task, which an earlier request made unless created.

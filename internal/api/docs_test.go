@@ -20,7 +20,7 @@ func TestReferenceIsComplete(t *testing.T) {
 			t.Errorf("docs/api.md has no row for the field %s", name)
 		}
 	}
-	for _, file := range []string{"errors.go", "decode.go", "create.go", "guard.go", "tasks.go", "events.go"} {
+	for _, file := range []string{"errors.go", "decode.go", "create.go", "guard.go", "tasks.go", "events.go", "wait.go"} {
 		for _, m := range regexp.MustCompile(`Code: "([a-z_]+)"`).FindAllStringSubmatch(read(t, file), -1) {
 			if !strings.Contains(doc, "`"+m[1]+"`") {
 				t.Errorf("docs/api.md does not name the code %s", m[1])

@@ -35,8 +35,7 @@ func (h *Handler) taskEvents(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	remove, ok := h.streams.add(p.KeyID, cancel)
 	if !ok {
-		return &problem{Status: http.StatusUnauthorized, Code: "invalid_api_key", Type: "authentication_error",
-			Message: "The API key is not valid any more.", Header: http.Header{"Www-Authenticate": {"Bearer"}}}
+		return keyLost()
 	}
 	defer remove()
 

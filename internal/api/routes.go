@@ -27,6 +27,7 @@ func (h *Handler) routes() http.Handler {
 		{"DELETE /v1/videos/generations/{id}", video, h.deleteVideo},
 		{"POST /v1/videos/generations/tasks/{id}/retry", video, h.retryVideo},
 
+		{"POST /v1/images/generations", image, h.generateImages},
 		{"POST /v1/images/generations/async", image, h.createImage},
 		{"GET /v1/images/generations/{id}/status", image, h.getImage},
 		{"DELETE /v1/images/generations/{id}", image, h.deleteImage},
@@ -36,6 +37,7 @@ func (h *Handler) routes() http.Handler {
 		{"GET /v1/tasks/{id}", either, h.getTask},
 		{"POST /v1/tasks/{id}/cancel", either, h.cancelTask},
 		{"GET /v1/tasks/{id}/events", either, h.taskEvents},
+		{"GET /v1/tasks/{id}/poll", either, h.pollTask}, // of the older gateway
 
 		{"GET /v1/models", anyKey, h.listModels},
 		{"GET /v1/models/{id...}", anyKey, h.getModel},

@@ -146,6 +146,23 @@ func (h *Handler) listTasks(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, h.listView(page))
 }
 
+// checkQuery refuses parameters that are not known, and those that are given
+// twice where they are not in repeated.
+func checkQuery(values url.Values, known []string, repeated ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(known, name):
+			if meant := didYouMean(name, known); meant != "" {
+				return unsupported(shown(name), "'%s' is not a parameter of this request. Did you mean '%s'?", shown(name), meant)
+			}
+			return unsupported(shown(name), "'%s' is not a parameter of this request. It knows: %s.", shown(name), strings.Join(known, ", "))
+		case len(values[name]) > 1 && !slices.Contains(repeated, name):
+			return badRequest(name, "'%s' is given twice.", name)
+		}
+	}
+	return nil
+}
+
 // stateAliases are the words of older clients for our states (rest-api C.3).
 var stateAliases = map[string]task.State{"queued": task.Pending, "processing": task.Running, "in_progress": task.Running,
 	"timedout": task.TimedOut, "canceled": task.Cancelled}
@@ -160,17 +177,8 @@ func parseList(rawQuery string) (task.ListQuery, error) {
 	if err != nil {
 		return q, badRequest("", "The query is not readable.")
 	}
-	known := []string{"limit", "after", "status", "kind"}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		switch {
-		case !slices.Contains(known, name):
-			if meant := didYouMean(name, known); meant != "" {
-				return q, unsupported(shown(name), "'%s' is not a parameter of this request. Did you mean '%s'?", shown(name), meant)
-			}
-			return q, unsupported(shown(name), "'%s' is not a parameter of this request. It knows: %s.", shown(name), strings.Join(known, ", "))
-		case len(values[name]) > 1 && name != "status":
-			return q, badRequest(name, "'%s' is given twice.", name)
-		}
+	if err := checkQuery(values, []string{"limit", "after", "status", "kind"}, "status"); err != nil {
+		return q, err
 	}
 	if s := values.Get("limit"); values.Has("limit") {
 		n, err := strconv.Atoi(s)

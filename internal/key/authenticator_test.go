@@ -105,7 +105,9 @@ func TestCredentials(t *testing.T) {
 		{"hub path folds case", "GET /HUBS/Video-Generation?access_token=" + secret, nil, 200, k.ID},
 		{"header wins over the query", "GET /hubs/x?access_token=" + secret, []string{"Authorization: Bearer " + otherSecret}, 200, other.ID},
 		{"empty query is none", "GET /hubs/x?access_token=", []string{"X-API-Key: " + secret}, 200, k.ID},
-		{"api_key is not read", "GET /hubs/x?api_key=" + secret, nil, 401, "invalid_api_key"},
+		{"api_key on the hub", "GET /hubs/video-generation?api_key=" + secret, nil, 200, k.ID},
+		{"access_token wins over api_key", "GET /hubs/x?access_token=" + otherSecret + "&api_key=" + secret, nil, 200, other.ID},
+		{"api_key on events", task + "/events?api_key=" + secret, nil, 401, "invalid_api_key"},
 		{"a path that only begins so", "GET /hubsx/a?access_token=" + secret, nil, 401, "invalid_api_key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

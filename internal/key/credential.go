@@ -13,15 +13,14 @@ const maxToken = 512
 // a WebSocket or an EventSource. Hub paths fold case (transports 2).
 func TokenPath(path string) bool {
 	lower := strings.ToLower(strings.TrimSuffix(path, "/"))
-	if strings.HasPrefix(lower, "/hubs/") {
-		return true
-	}
-	return strings.HasPrefix(lower, "/v1/") && strings.HasSuffix(lower, "/events")
+	return hubPath(path) || strings.HasPrefix(lower, "/v1/") && strings.HasSuffix(lower, "/events")
 }
 
+func hubPath(path string) bool { return strings.HasPrefix(strings.ToLower(path), "/hubs/") }
+
 // tokenOf finds the key that a request carries: Authorization, then
-// X-API-Key, then access_token where query says that it may be read. Empty
-// values count as absent. malformed is true for a bearer credential that can
+// X-API-Key, then access_token where query says that it may be read, and on
+// hub paths api_key, as older clients send it. Empty values count as absent. malformed is true for a bearer credential that can
 // be none of ours.
 func tokenOf(r *http.Request, query bool) (token string, given, malformed bool) {
 	for _, h := range r.Header.Values("Authorization") {
@@ -35,7 +34,11 @@ func tokenOf(r *http.Request, query bool) (token string, given, malformed bool) 
 		return checked(t)
 	}
 	if query {
-		if t := r.URL.Query().Get("access_token"); t != "" {
+		q := r.URL.Query()
+		if t := q.Get("access_token"); t != "" {
+			return checked(t)
+		}
+		if t := q.Get("api_key"); t != "" && hubPath(r.URL.Path) {
 			return checked(t)
 		}
 	}

@@ -105,7 +105,9 @@ func TestHubNeedsAKey(t *testing.T) {
 		{"bearer", "", []string{bearer}, 200, 101},
 		{"bearer from another page", "", []string{bearer, foreign}, 200, 101},
 		{"query", "?access_token=" + r.key(), nil, 200, 101},
+		{"older query", "?api_key=" + r.key(), nil, 200, 101},
 		{"wrong", "?access_token=condt_x", nil, 401, 401},
+		{"wrong older query", "?api_key=condt_x", nil, 401, 401},
 		{"scope", "?access_token=" + images, nil, 403, 403},
 		{"cookie of our page", "", []string{cookie, "Origin: " + r.URL()}, 200, 101},
 		{"cookie of another port", "", []string{cookie, foreign}, 401, 401},
@@ -130,6 +132,9 @@ func TestHubNeedsAKey(t *testing.T) {
 	}
 	if resp, _ := r.call("GET", "/v1/tasks", "", cookie); resp.StatusCode != 200 {
 		t.Errorf("REST with the cookie: %d", resp.StatusCode)
+	}
+	if resp, _ := r.call("GET", "/v1/tasks?api_key="+r.key(), ""); resp.StatusCode != 401 {
+		t.Errorf("REST with api_key: %d", resp.StatusCode)
 	}
 	for _, path := range []string{"/hubs/other", "/hubs/", "/hubs/other/negotiate"} {
 		if resp, body := r.call("POST", path, "", bearer); resp.StatusCode != 404 || body != "" {

@@ -161,7 +161,7 @@ func clip(s string, n int) string {
 
 // exposed are the answer headers that pages of other origins may read
 // (rest-api B.8).
-const exposed = "x-request-id, openai-poll-after-ms, retry-after, x-ratelimit-limit-requests, " +
+const exposed = "x-request-id, x-task-id, openai-poll-after-ms, retry-after, x-ratelimit-limit-requests, " +
 	"x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
 
 // cors lets pages of the allowed origins read answers: the origin is echoed
