@@ -1,6 +1,7 @@
 // The official @microsoft/signalr client in Node, over each transport.
 
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { HttpTransportType, HubConnectionBuilder, LogLevel } from '@microsoft/signalr';
 import { Conduit, long, short, until } from './conduit.mjs';
@@ -179,14 +180,32 @@ describe('who asks', () => {
     assert.equal(answer.status, 403);
   });
 
-  test("someone else's connection token opens nothing", async () => {
-    const mine = await conduit.request('/hubs/video-generation/negotiate?negotiateVersion=1', { method: 'POST' });
-    const { connectionToken } = await mine.json();
+  test("someone else's connection token opens nothing, and takes nothing away", async () => {
     const { key } = await conduit.newKey('--name', 'thief', '--scopes', 'video');
-    const stolen = await conduit.request(`/hubs/video-generation?id=${encodeURIComponent(connectionToken)}`, {
-      key, headers: { Accept: 'text/event-stream' },
-    });
-    assert.ok([403, 404].includes(stolen.status), String(stolen.status));
+    const negotiate = async () => {
+      const answer = await conduit.request('/hubs/video-generation/negotiate?negotiateVersion=1', { method: 'POST' });
+      return `/hubs/video-generation?id=${encodeURIComponent((await answer.json()).connectionToken)}`;
+    };
+    const attack = async (path) => {
+      for (const [method, headers] of [['GET', { Accept: 'text/event-stream' }], ['GET', {}], ['POST', {}], ['DELETE', {}]]) {
+        const answer = await conduit.request(path, { key, method, headers, ...(method === 'POST' ? { body: '{"type":6}\x1e' } : {}) });
+        assert.equal(answer.status, 403, `${method} ${headers.Accept ?? ''}`);
+        await answer.body?.cancel();
+      }
+      const opened = await new Promise((done, failed) => {
+        const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==' };
+        get(`${conduit.url}${path}&access_token=${key}`, { headers })
+          .on('upgrade', () => done(101)).on('response', (answer) => done(answer.resume().statusCode)).on('error', failed);
+      });
+      assert.equal(opened, 403, 'WebSocket');
+    };
+    const path = await negotiate();
+    await attack(path); // nobody has attached yet
+    await (await conduit.request(path)).text(); // the first poll opens it
+    await conduit.request(path, { method: 'POST', body: '{"protocol":"json","version":1}\x1e' });
+    assert.equal(await (await conduit.request(path)).text(), '{}\x1e');
+    await attack(path); // it is in use
+    assert.equal((await conduit.request(path, { method: 'DELETE' })).status, 202, 'its owner still has it');
   });
 
   test('wrong arguments are an error of the call, not of the connection', async () => {

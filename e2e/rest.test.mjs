@@ -174,7 +174,12 @@ describe('who asks', () => {
       ['GET', `/v1/tasks/${id}`],
       ['POST', `/v1/tasks/${id}/cancel`],
       ['GET', `/v1/tasks/${id}/events`],
+      ['POST', '/v1/images/generations/async', { prompt: 'a', size: '64x64' }],
+      ['GET', `/v1/images/generations/${id}/status`],
+      ['DELETE', `/v1/images/generations/${id}`],
+      ['POST', `/v1/images/generations/${id}/retry`],
       ['GET', '/v1/models'],
+      ['GET', '/v1/models/local-video'],
       ['POST', '/hubs/video-generation/negotiate?negotiateVersion=1'],
     ];
   });
@@ -199,13 +204,13 @@ describe('who asks', () => {
 
   test('a key without the scope gets 403 where one is needed', async () => {
     const { key } = await conduit.newKey('--name', 'navigator', '--scopes', 'navigation');
-    for (const route of routes.filter(([, path]) => path !== '/v1/models')) {
+    for (const route of routes.filter(([, path]) => !path.startsWith('/v1/models'))) {
       assert.equal((await ask(route, key)).status, 403, `${route[0]} ${route[1]}`);
     }
   });
 
   test("someone else's task does not exist", async () => {
-    const { key } = await conduit.newKey('--name', 'neighbour', '--scopes', 'video');
+    const { key } = await conduit.newKey('--name', 'neighbour', '--scopes', 'video,image');
     const unknown = `task_${'0'.repeat(32)}`;
     for (const route of routes.filter(([, path]) => /task_/.test(path))) {
       const foreign = await ask(route, key);

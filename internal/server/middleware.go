@@ -130,6 +130,9 @@ var secretQuery = []string{"access_token", "api_key", "id", "sig", "code", "key"
 // redactURL is path and query of u with the secrets blotted out.
 func redactURL(u *url.URL) string {
 	path := u.EscapedPath()
+	if strings.Contains(u.Path, key.Prefix) { // a key where an id was meant
+		path = "***"
+	}
 	if u.RawQuery == "" {
 		return path
 	}
@@ -142,12 +145,16 @@ func redactURL(u *url.URL) string {
 			b.WriteByte('&')
 		}
 		name, _, _ := strings.Cut(part, "=")
-		plain, err := url.QueryUnescape(name)
-		if err != nil || slices.Contains(secretQuery, strings.ToLower(plain)) || strings.Contains(part, key.Prefix) {
+		plainName, err1 := url.QueryUnescape(name)
+		plain, err2 := url.QueryUnescape(part)
+		switch {
+		case strings.Contains(plainName, key.Prefix):
+			b.WriteString("***")
+		case err1 != nil || err2 != nil || slices.Contains(secretQuery, strings.ToLower(plainName)) || strings.Contains(plain, key.Prefix):
 			b.WriteString(clip(name, 64) + "=***")
-			continue
+		default:
+			b.WriteString(clip(part, 256))
 		}
-		b.WriteString(clip(part, 256))
 	}
 	return b.String()
 }

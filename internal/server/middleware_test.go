@@ -62,6 +62,10 @@ func TestLogHidesSecrets(t *testing.T) {
 		"/v1/media/a?exp=1&sig=s3cr3t",
 		"/v1/x?other=condt_s3cr3t",
 		"/v1/x?access%ZZtoken=s3cr3t",
+		"/v1/x?condt_s3cr3t",
+		"/v1/x?condt_s3cr3t=1",
+		"/v1/x?other=condt%5Fs3cr3t",
+		"/v1/tasks/condt_s3cr3t",
 	} {
 		w := newRecorder("GET", "/", "Authorization: Bearer s3cr3t", "X-API-Key: s3cr3t", "Cookie: conduit_session=s3cr3t")
 		path, query, _ := strings.Cut(target, "?")
