@@ -28,8 +28,8 @@ import (
 // concurrent use.
 //
 // Locks are taken in the order Hub.mu, Conn.mu, sweeper.mu; inbound.mu,
-// interest.mu, Hub.callsMu and Hub.workMu are taken alone. Nothing outside the
-// package is called under any of them.
+// interest.mu and Hub.callsMu are taken alone, Hub.workMu also under inbound.mu.
+// Nothing outside the package is called under any of them.
 type Hub struct {
 	name      string
 	opts      HubOptions

@@ -160,21 +160,69 @@ func (c *Conn) queueInvocation(inv *invocation) error {
 	if inv.refusal == "" {
 		c.makeCancellable(inv)
 	}
-	if in.running >= c.hub.opts.MaximumParallelInvocationsPerClient {
+	if in.begins != nil || in.running >= c.hub.opts.MaximumParallelInvocationsPerClient {
 		in.pending = append(in.pending, inv)
 		return nil
 	}
 	in.running++
-	c.hub.start(func() { c.work(inv) })
+	in.begins = inv
+	c.startWork(inv)
 	return nil
+}
+
+func (c *Conn) startWork(inv *invocation) {
+	c.hub.addWork()
+	go c.work(inv)
 }
 
 // work runs a plain invocation and those that wait behind it.
 func (c *Conn) work(inv *invocation) {
+	defer c.hub.doneWork()
 	for inv != nil {
 		c.run(inv)
+		c.begun(inv) // if it did not come to its method
 		inv = c.in.passOn()
 	}
+}
+
+// begun is called when an invocation has come to its method: the next one may
+// begin, if there is a turn for it. So methods of one connection begin in the
+// order of the calls, however many run at once.
+func (c *Conn) begun(inv *invocation) {
+	in := &c.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.begins != inv {
+		return
+	}
+	in.begins = nil
+	if in.running < c.hub.opts.MaximumParallelInvocationsPerClient {
+		if next := in.next(); next != nil {
+			in.running++
+			c.startWork(next)
+		}
+	}
+}
+
+// next takes out the invocation whose turn it is, nil for none. The caller
+// holds in.mu.
+func (in *inbound) next() *invocation {
+	if in.over {
+		in.pending = nil
+	}
+	if len(in.pending) == 0 {
+		in.pending = nil
+		return nil
+	}
+	inv := in.pending[0]
+	in.pending[0] = nil
+	in.pending = in.pending[1:]
+	if in.space != nil {
+		close(in.space)
+		in.space = nil
+	}
+	in.begins = inv
+	return inv
 }
 
 // passOn gives a turn to who is next: one who gave it up before, or the
@@ -187,20 +235,12 @@ func (in *inbound) passOn() *invocation {
 		in.resume = in.resume[1:]
 		return nil
 	}
-	if in.over {
-		in.pending = nil
+	var inv *invocation
+	if in.begins == nil { // else that one sees to the next
+		inv = in.next()
 	}
-	if len(in.pending) == 0 {
-		in.pending = nil
+	if inv == nil {
 		in.running--
-		return nil
-	}
-	inv := in.pending[0]
-	in.pending[0] = nil
-	in.pending = in.pending[1:]
-	if in.space != nil {
-		close(in.space)
-		in.space = nil
 	}
 	return inv
 }
@@ -215,7 +255,7 @@ func (inv *invocation) giveUpTurn() (takeBack func()) {
 	in.mu.Unlock()
 	if leave {
 		if next := in.passOn(); next != nil {
-			c.hub.start(func() { c.work(next) })
+			c.startWork(next)
 		}
 	}
 	return func() {
@@ -335,6 +375,9 @@ func (c *Conn) call(inv *invocation) (reflect.Value, error) {
 			values[i] = p.uploadSeq(inv.uploads[upload].seq(inv, p.item))
 			upload++
 		}
+	}
+	if inv.slot {
+		c.begun(inv)
 	}
 	result, err := c.hub.filtered(inv, values)
 	if err != nil {

@@ -43,8 +43,9 @@ type HubOptions struct {
 	// Default 10.
 	StreamBufferCapacity int
 	// MaximumParallelInvocationsPerClient is how many plain invocations of one
-	// connection run at once; those behind them wait in order. Streams and
-	// invocations with uploads run beside them. Default 1.
+	// connection run at once; those behind them wait in order, and each begins
+	// when the one before it has come to its method. Streams and invocations
+	// with uploads run beside them. Default 1.
 	MaximumParallelInvocationsPerClient int
 	// EnableDetailedErrors shows clients the type and text of every error,
 	// not only of those made with Errorf. Default false.

@@ -30,6 +30,7 @@ type inbound struct {
 	over    bool
 
 	running int             // plain invocations under way
+	begins  *invocation     // the one of them that has a turn and has not reached its method
 	pending []*invocation   // plain invocations that wait for their turn
 	resume  []chan struct{} // those that gave their turn up and want it back
 	space   chan struct{}   // closed when pending has room
