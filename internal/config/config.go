@@ -163,6 +163,10 @@ type Tasks struct {
 
 	// The same for images.
 	ImageDeadline time.Duration `min:"00:00:01" max:"7.00:00:00"`
+
+	// How long an ended task and its results are kept; `00:00:00` means for
+	// good.
+	Retention time.Duration `min:"00:00:00" max:"3650.00:00:00"`
 }
 
 // Renderer is the built-in provider.
@@ -199,6 +203,7 @@ func Default() Config {
 			MaxUnfinishedPerKey: 1000,
 			VideoDeadline:       time.Hour,
 			ImageDeadline:       5 * time.Minute,
+			Retention:           30 * 24 * time.Hour,
 		},
 		Log: Log{Level: "info"},
 	}

@@ -60,7 +60,8 @@ func (s *Server) compose() error {
 	tasks.AddPublisher(s.hubs)
 	s.workers, err = work.New(s.store.Driver(), work.Options{
 		Service: tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
-		MaxWorkers: map[string]int{renderer.Name(): c.Renderer.MaxWorkers}, Logger: s.log,
+		MaxWorkers: map[string]int{renderer.Name(): c.Renderer.MaxWorkers},
+		Retention: c.Tasks.Retention, Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("the workers cannot be made: %w", err)
