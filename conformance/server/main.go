@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"os"
@@ -128,15 +129,20 @@ func run(args []string) error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	server := &http.Server{Addr: f.addr, Handler: allowEveryOrigin(mux), ReadHeaderTimeout: 15 * time.Second}
+	server := &http.Server{Handler: allowEveryOrigin(mux), ReadHeaderTimeout: 15 * time.Second}
+	listener, err := net.Listen("tcp", f.addr)
+	if err != nil {
+		return err
+	}
 	failed := make(chan error, 1)
 	go func() {
 		if f.tlsCert != "" {
-			failed <- server.ListenAndServeTLS(f.tlsCert, f.tlsKey)
+			failed <- server.ServeTLS(listener, f.tlsCert, f.tlsKey)
 			return
 		}
-		failed <- server.ListenAndServe()
+		failed <- server.Serve(listener)
 	}()
+	fmt.Println("listening on", listener.Addr())
 	select {
 	case err := <-failed:
 		return err
