@@ -140,6 +140,10 @@ func (h *Hub) decodeResult(r Result, out any) error {
 		return fmt.Errorf("signalr: a result in unknown protocol %q", r.Protocol)
 	}
 	if err := h.decodeValue(i, r.Value, out); err != nil {
+		var unfit *wire.BindError
+		if errors.As(err, &unfit) {
+			return &callerError{text: unfit.Result(), cause: err}
+		}
 		return Errorf("Error trying to deserialize result to %s. %w", reflect.TypeOf(out).Elem(), err)
 	}
 	return nil

@@ -160,7 +160,7 @@ func (u *upload) seq(inv *invocation, item reflect.Type) iter.Seq2[reflect.Value
 			v := reflect.New(item)
 			if err := inv.conn.proto.DecodeValue(raw, v.Interface()); err != nil {
 				inv.conn.abandon(u)
-				yield(reflect.Value{}, bindStreamError(err, inv.conn.hub.opts.EnableDetailedErrors))
+				yield(reflect.Value{}, bindStreamError(err, inv.conn.proto, inv.conn.hub.opts.EnableDetailedErrors))
 				return
 			}
 			if !yield(v.Elem(), nil) {
@@ -210,10 +210,18 @@ func (in *inbound) abandon(u *upload) {
 	}
 }
 
-func bindStreamError(err error, detailed bool) error {
+// bindStreamError is what the reader of an upload gets for an item that does
+// not fit.
+func bindStreamError(err error, proto wire.Protocol, detailed bool) error {
 	const text = "Failed to bind Stream message."
-	if detailed {
+	var unfit *wire.BindError
+	switch {
+	case !detailed:
+		return &callerError{text: text, cause: err}
+	case !errors.As(err, &unfit):
 		return Errorf("%s %w", text, err)
+	case proto.Binary():
+		return &callerError{text: text + " InvalidDataException: " + unfit.Item(), cause: err}
 	}
-	return Errorf("%s", text)
+	return &callerError{text: text + " JsonException: " + unfit.Item(), cause: err}
 }

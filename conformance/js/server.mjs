@@ -62,7 +62,7 @@ export async function startServers() {
   const started = await Promise.all(Object.entries({
     main: { slow: 'wait' },
     plain: { detailed: 0 }, // errors without their detail
-    quick: { 'keepalive-ms': 1000, 'client-timeout-ms': 2000 },
+    quick: { 'keepalive-ms': 1000, 'client-timeout-ms': 4000 },
     parallel: { parallel: 4 },
   }).map(async ([name, flags]) => [name, await Server.start(flags)]));
   return Object.fromEntries(started);

@@ -14,15 +14,15 @@ import (
 // The messages that the test hub sends, and the one question it asks.
 var (
 	message = signalr.NewEvent[string]("Message")
-	number  = signalr.NewEvent[int]("Number")
-	ask     = signalr.NewQuery[string, string]("Ask")
+	number  = signalr.NewEvent[int32]("Number")
+	ask     = signalr.NewQuery[string, *string]("Ask") // null stays null
 )
 
 // object travels as {"name", "value"} in JSON and as {Name, Value} in
 // MessagePack, as a .NET class does.
 type object struct {
-	Name  string
-	Value int
+	Name  *string
+	Value int32
 }
 
 // newTestHub is the hub that every client scenario talks to. It answers as
@@ -84,7 +84,7 @@ func newTestHub(options signalr.HubOptions) *signalr.Hub {
 	signalr.Handle(hub, "SendToOthersInGroup", func(ctx context.Context, c *signalr.Conn, group, m string) error {
 		return message.Send(ctx, c.OthersInGroup(group), m)
 	})
-	signalr.Handle(hub, "Burst", func(ctx context.Context, c *signalr.Conn, count int) error {
+	signalr.Handle(hub, "Burst", func(ctx context.Context, c *signalr.Conn, count int32) error {
 		for i := range count {
 			if err := number.Send(ctx, c.Caller(), i); err != nil {
 				return err
@@ -94,10 +94,10 @@ func newTestHub(options signalr.HubOptions) *signalr.Hub {
 	})
 
 	// Client results.
-	signalr.Handle(hub, "AskCaller", func(ctx context.Context, c *signalr.Conn, question string) (string, error) {
+	signalr.Handle(hub, "AskCaller", func(ctx context.Context, c *signalr.Conn, question string) (*string, error) {
 		return ask.Ask(ctx, c.Caller(), question)
 	})
-	signalr.Handle(hub, "AskConnection", func(ctx context.Context, id, question string) (string, error) {
+	signalr.Handle(hub, "AskConnection", func(ctx context.Context, id, question string) (*string, error) {
 		return ask.Ask(ctx, hub.Client(id), question)
 	})
 
@@ -115,7 +115,7 @@ func newTestHub(options signalr.HubOptions) *signalr.Hub {
 		return all.String(), nil
 	})
 	signalr.Handle(hub, "Sum", sum)
-	signalr.Handle(hub, "SumTwo", func(a, b iter.Seq2[int, error]) (int, error) {
+	signalr.Handle(hub, "SumTwo", func(a, b iter.Seq2[int32, error]) (int32, error) {
 		first, err := sum(a)
 		if err != nil {
 			return 0, err
@@ -164,8 +164,8 @@ func failAfter(count int32) iter.Seq2[int32, error] {
 	}
 }
 
-func sum(numbers iter.Seq2[int, error]) (int, error) {
-	total := 0
+func sum(numbers iter.Seq2[int32, error]) (int32, error) {
+	total := int32(0)
 	for n, err := range numbers {
 		if err != nil {
 			return 0, err
@@ -215,7 +215,10 @@ func backplane(hub *signalr.Hub) http.HandlerFunc {
 		case "remove":
 			err = hub.RemoveFromGroup(ctx, a, b)
 		case "ask":
-			answer, err = ask.Ask(ctx, hub.Client(a), b)
+			var said *string
+			if said, err = ask.Ask(ctx, hub.Client(a), b); said != nil {
+				answer = *said
+			}
 		default:
 			http.Error(w, "what is unknown: "+what, http.StatusBadRequest)
 			return

@@ -57,7 +57,7 @@ export const auth = {
     const proxy = await t.proxy();
     const c = as(t, user, [2], { url: proxy.url });
     await c.start();
-    const token = await connectionToken(proxy, t);
+    const token = await connectionToken(proxy);
     const refresh = (headers) => t.post(`${hub}/refresh`, { headers });
     const refreshed = await refresh({ Authorization: `Bearer ${user}:60`, 'X-SignalR-Connection-Token': token });
     same([refreshed.status, JSON.parse(refreshed.text)], [200, { tokenLifetimeSeconds: 60 }]);
@@ -73,7 +73,7 @@ export const auth = {
     const proxy = await t.proxy();
     const c = as(t, user, [60], { url: proxy.url });
     await c.start();
-    const token = await connectionToken(proxy, t);
+    const token = await connectionToken(proxy);
     const refresh = async (bearer, headers) => {
       const { status, text } = await t.post(`${hub}/refresh`, { headers: { ...(bearer && { Authorization: `Bearer ${bearer}` }), ...headers } });
       return [status, text && JSON.parse(text).error];
@@ -81,7 +81,7 @@ export const auth = {
     same((await refresh(undefined, { 'X-SignalR-Connection-Token': token }))[0], 401);
     same(await refresh(`${user}:60`, {}), [400, 'missing_connection_token']);
     same(await refresh(`${user}:60`, { 'X-SignalR-Connection-Token': 'nobody' }), [404, 'connection_not_found']);
-    same(await refresh('mallory:60', { 'X-SignalR-Connection-Token': token }), [403, 'invalid_token']);
+    same((await refresh('mallory:60', { 'X-SignalR-Connection-Token': token }))[0], 403);
     same(await c.invoke('GetUser'), user);
   },
 };

@@ -86,12 +86,20 @@ export class Context {
     const builder = new signalR.HubConnectionBuilder()
       .withUrl(url + hub, { transport: transport ?? signalR.HttpTransportType[this.combo.transport], ...options })
       .configureLogging(signalR.LogLevel.None);
-    if (!this.json) builder.withHubProtocol(new MessagePackHubProtocol());
+    const protocol = this.json ? new signalR.JsonHubProtocol() : new MessagePackHubProtocol();
+    const uploaded = deferred();
+    const write = protocol.writeMessage.bind(protocol);
+    protocol.writeMessage = (message) => {
+      if (message.type === signalR.MessageType.Completion) uploaded.resolve();
+      return write(message);
+    };
+    builder.withHubProtocol(protocol);
     if (reconnect) builder.withAutomaticReconnect(reconnect);
     if (stateful) builder.withStatefulReconnect(stateful === true ? undefined : stateful);
     const connection = builder.build();
     const over = deferred();
     connection.onclose((error) => over.resolve(error?.message ?? null));
+    connection.uploaded = uploaded.promise; // when the first upload has ended
     connection.closed = over.promise; // with the message of its error, or null
     this.cleanup(() => connection.stop());
     return connection;
@@ -111,7 +119,9 @@ export class Context {
 
   /** watcher hears how connections of a server end: gone(id) gives the error, or null. */
   async watcher(url = this.urls.main) {
-    const watcher = await this.connect({ url });
+    const watcher = this.build({ url });
+    watcher.keepAliveIntervalInMilliseconds = 500; // a server of the tests may be impatient
+    await watcher.start();
     const ended = new Map(), waiting = new Map();
     watcher.on('Left', (id, error) => {
       ended.set(id, error);
@@ -151,6 +161,6 @@ export class Context {
   async end() {
     const all = this.#cleanups;
     this.#cleanups = [];
-    await Promise.allSettled(all.filter(() => true).reverse().map((f) => f()));
+    await Promise.allSettled(all.reverse().map((f) => f()));
   }
 }

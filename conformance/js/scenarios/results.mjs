@@ -25,7 +25,7 @@ export const results = {
   async 'the caller answers null'(t) {
     const c = await t.connect();
     c.on('Ask', () => null);
-    same(await c.invoke('AskCaller', '?'), t.nullAnswer ?? '');
+    same(await c.invoke('AskCaller', '?'), null);
   },
 
   async 'the handler fails'(t) {
