@@ -103,7 +103,6 @@ func run(args []string) error {
 	bench := newBenchHub(f.hubOptions())
 	auth := newAuthHub(f.hubOptions())
 	video := newVideoHub(f.hubOptions())
-	auth := newAuthHub(f.hubOptions())
 
 	mux := http.NewServeMux()
 	mount := func(path string, hub http.Handler) {
