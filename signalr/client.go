@@ -45,6 +45,27 @@ type ClientOptions struct {
 	// long to wait before the next, false to give up. Use DefaultReconnect for
 	// 0, 2, 10 and 30 s. nil: no automatic reconnect.
 	Reconnect func(Retry) (wait time.Duration, again bool)
+	// StatefulReconnect asks the server to keep the connection when its socket
+	// is lost. A new one takes its place within 15 s: nothing is lost or comes
+	// twice, calls and streams go on, no callback tells of it. Where the server
+	// does not come along, or over another transport than WebSockets, nothing
+	// changes; where it refuses the new socket, the connection is lost like any
+	// other. Default false.
+	StatefulReconnect bool
+	// StatefulReconnectBufferSize is how many bytes the server may leave
+	// unacknowledged, which it does for about a second; beyond that Send and
+	// Invoke wait. Default 100000.
+	StatefulReconnectBufferSize int64
+	// RefreshBeforeExpiration is how long before the end of the credential
+	// Token is asked for the next one, with which the connection lives on;
+	// never before half of its life is over. Servers of .NET 11 say when it
+	// ends. Default 1 min; negative: never, see Client.Refresh. Nothing happens
+	// without Token, or where the server does not know of it.
+	RefreshBeforeExpiration time.Duration
+	// OnRefreshFailed tells that the credential could not be replaced in time;
+	// the connection goes on as long as the server lets it. See OnClosed for
+	// how it is called.
+	OnRefreshFailed func(err error)
 	// HandshakeTimeout is the time for the server's answer to the handshake.
 	// Default 15 s.
 	HandshakeTimeout time.Duration
@@ -159,6 +180,8 @@ func NewClient(url string, opts ClientOptions) *Client {
 	setDefault(&opts.ServerTimeout, 30*time.Second)
 	setDefault(&opts.KeepAliveInterval, 15*time.Second)
 	setDefault(&opts.QueueMessages, 65_536)
+	setDefault(&opts.StatefulReconnectBufferSize, 100_000)
+	setDefault(&opts.RefreshBeforeExpiration, time.Minute)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -174,7 +197,7 @@ func NewClient(url string, opts ClientOptions) *Client {
 	}
 	target := transport.DialOptions{
 		URL: url, Header: opts.Header, Token: opts.Token, HTTPClient: opts.HTTPClient,
-		SkipNegotiation: opts.SkipNegotiation, Binary: c.protocol.Binary(),
+		SkipNegotiation: opts.SkipNegotiation, Stateful: opts.StatefulReconnect, Binary: c.protocol.Binary(),
 	}
 	for _, t := range opts.Transports {
 		target.Transports = append(target.Transports, transport.Kind(t))

@@ -236,17 +236,33 @@ func (k *clientConn) encode(v any) (raw wire.Raw, err error) {
 	return k.proto.AppendValue(nil, v, k.client.casing)
 }
 
-// giveUp tells the server that nobody waits for a call any more. Of a stream,
-// items go on to come until its completion, and are passed over.
+// giveUp tells the server, once, that nobody waits for a call any more; .NET 11
+// does so for plain calls too. Items of a stream go on to come until its
+// completion, and are passed over, like the completion itself. It does not
+// wait for room: a call that is given up ends at once.
 func (k *clientConn) giveUp(call *pendingCall) {
-	call.unread.Store(true)
+	if call.unread.Swap(true) {
+		return
+	}
 	call.mu.Lock()
 	done, left := call.done, len(call.items)
 	call.items = nil
 	call.mu.Unlock()
 	k.taken(left)
-	if !done {
-		_ = k.queue(k.ctx, k.proto.Append(nil, &wire.Message{Type: wire.CancelInvocation, InvocationID: call.id})) // the connection may be gone
+	if done {
+		return
+	}
+	k.mu.Lock()
+	if !call.stream {
+		delete(k.calls, call.id)
+	}
+	told := !k.ended && !k.leaving
+	if told {
+		k.push(k.proto.Append(nil, &wire.Message{Type: wire.CancelInvocation, InvocationID: call.id}))
+	}
+	k.mu.Unlock()
+	if told {
+		k.session.Flush()
 	}
 }
 

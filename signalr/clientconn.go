@@ -41,10 +41,14 @@ type clientConn struct {
 	message wire.Message
 
 	mu          sync.Mutex
-	out         [][]byte
+	greeting    []byte   // goes before all else: the handshake, then the first ping
+	out         [][]byte // messages that count
 	outBytes    int
-	room        chan struct{} // closed when out has room
+	pingDue     bool          // a ping is to be written, unless something better is
+	reliable    *reliable     // with stateful reconnect, from the handshake on
+	room        chan struct{} // closed when out may have room
 	leaving     bool          // out ends with our Close
+	farewelled  bool          // that was written
 	ended       bool
 	cause       error // why it ended, for the outcome
 	serverClose bool  // a Close message came
@@ -54,6 +58,7 @@ type clientConn struct {
 	inbox       []func() // handlers to be run
 	dispatching bool
 	waiting     int // inbox and items of streams
+	refresh     *time.Timer
 }
 
 var _ transport.Application = (*clientConn)(nil)
@@ -68,7 +73,11 @@ func newClientConn(c *Client, s transport.Session) *clientConn {
 		calls: make(map[string]*pendingCall),
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
-	k.out = [][]byte{wire.AppendHandshakeRequest(nil, wire.HandshakeRequest{Protocol: k.proto.Name(), Version: 1})}
+	version := 1
+	if s.StatefulOffered() {
+		version = 2
+	}
+	k.greeting = wire.AppendHandshakeRequest(nil, wire.HandshakeRequest{Protocol: k.proto.Name(), Version: version})
 	return k
 }
 
@@ -77,30 +86,21 @@ func (k *clientConn) now() int64 { return int64(time.Since(k.epoch)) }
 // begin follows the handshake: a first ping, which starts the server's clock,
 // and then the watch over both clocks. Long polling has neither.
 func (k *clientConn) begin() {
+	k.scheduleRefresh()
 	if k.session.Kind() == transport.LongPolling {
 		return
 	}
 	if k.client.opts.KeepAliveInterval > 0 {
-		k.ping(true)
+		k.mu.Lock()
+		k.greeting = k.proto.Append(k.greeting, &wire.Message{Type: wire.Ping})
+		k.mu.Unlock()
+		k.session.Flush()
 	}
 	go k.watch()
 }
 
-// ping sends a ping; unless always, only if nothing better waits to be sent.
-func (k *clientConn) ping(always bool) {
-	k.mu.Lock()
-	idle := (always || len(k.out) == 0) && !k.leaving && !k.ended
-	if idle {
-		k.out = append(k.out, k.proto.Append(nil, &wire.Message{Type: wire.Ping}))
-	}
-	k.mu.Unlock()
-	if idle {
-		k.session.Flush()
-	}
-}
-
-// watch sends pings and looks for the server's silence, about once a second as
-// the .NET client does.
+// watch sends pings and acknowledgements and looks for the server's silence,
+// about once a second as the .NET client does.
 func (k *clientConn) watch() {
 	o := k.client.opts
 	tick := time.Second
@@ -111,6 +111,7 @@ func (k *clientConn) watch() {
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	var acked int64 // when acknowledgements were looked at
 	for {
 		select {
 		case <-k.done:
@@ -122,13 +123,35 @@ func (k *clientConn) watch() {
 			k.session.Abort(fmt.Errorf("%w (%v)", ErrServerTimeout, o.ServerTimeout))
 			return
 		}
-		if o.KeepAliveInterval > 0 && now-k.sent.Load() >= int64(o.KeepAliveInterval) {
-			k.ping(false)
+		ping := o.KeepAliveInterval > 0 && now-k.sent.Load() >= int64(o.KeepAliveInterval)
+		ack := now-acked >= int64(ackPeriod)
+		if ack {
+			acked = now
+		}
+		if k.due(ping, ack) {
+			k.session.Flush()
 		}
 	}
 }
 
-// queue has a frame sent after those before it. It waits while too much waits.
+// ackPeriod is how often messages are acknowledged where there is stateful
+// reconnect.
+const ackPeriod = time.Second
+
+// due has a ping and an acknowledgement written if there is need; it reports
+// whether there is.
+func (k *clientConn) due(ping, ack bool) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.leaving || k.ended {
+		return false
+	}
+	k.pingDue = k.pingDue || ping
+	return ack && k.reliable != nil && k.reliable.tick() || ping
+}
+
+// queue has a frame sent after those before it. It waits while too much waits,
+// or, with stateful reconnect, too much is not acknowledged.
 func (k *clientConn) queue(ctx context.Context, frame []byte) error {
 	k.mu.Lock()
 	for {
@@ -136,9 +159,8 @@ func (k *clientConn) queue(ctx context.Context, frame []byte) error {
 			k.mu.Unlock()
 			return ErrConnectionClosed
 		}
-		if k.outBytes == 0 || k.outBytes+len(frame) <= clientQueueBytes {
-			k.out = append(k.out, frame)
-			k.outBytes += len(frame)
+		if !k.full(len(frame)) {
+			k.push(frame)
 			k.mu.Unlock()
 			k.session.Flush()
 			return nil
@@ -159,42 +181,103 @@ func (k *clientConn) queue(ctx context.Context, frame []byte) error {
 	}
 }
 
+// full reports whether a frame of size bytes has to wait. Called with mu held.
+func (k *clientConn) full(size int) bool {
+	if r := k.reliable; r != nil && r.bytes+int64(k.outBytes) > r.limit {
+		return true
+	}
+	return k.outBytes > 0 && k.outBytes+size > clientQueueBytes
+}
+
+// push queues a frame whatever waits. Called with mu held.
+func (k *clientConn) push(frame []byte) {
+	k.out = append(k.out, frame)
+	k.outBytes += len(frame)
+}
+
 // farewell sends a Close behind what waits, and then ends.
 func (k *clientConn) farewell() {
+	k.session.SetStateful(false)
 	k.mu.Lock()
-	if !k.leaving && !k.ended {
-		k.leaving = true
-		k.out = append(k.out, k.proto.Append(nil, &wire.Message{Type: wire.Close}))
-	}
+	k.leaving = true
 	k.mu.Unlock()
 	k.session.Flush()
 }
 
-// Next implements transport.Application, as do the following.
+// Next implements transport.Application, as do the following. The order is
+// handshake, first ping; Sequence, repeated messages, Ack; messages; Close or
+// Ping.
 func (k *clientConn) Next(dst []byte, max int) (out []byte, more, end bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	start, i := len(dst), 0
-	for ; i < len(k.out) && (i == 0 || len(dst)-start+len(k.out[i]) <= max); i++ {
-		dst = append(dst, k.out[i]...)
+	start, r := len(dst), k.reliable
+	dst = append(dst, k.greeting...)
+	k.greeting = nil
+	if r != nil {
+		dst, more = r.write(dst, start, max)
+	}
+	i := 0
+	for ; !more && i < len(k.out) && (r == nil || k.leaving || !r.blocked()); i++ {
+		frame := k.out[i]
+		if more = len(dst) > start && len(dst)-start+len(frame) > max; more {
+			break
+		}
+		dst = append(dst, frame...)
+		if r != nil {
+			r.number(frame)
+		}
 		k.out[i] = nil
+		k.outBytes -= len(frame)
 	}
 	if k.out = k.out[i:]; len(k.out) == 0 {
-		k.out, k.outBytes = nil, 0
+		k.out = nil
 	}
-	if k.room != nil && len(k.out) == 0 {
+	if i > 0 {
+		k.signalRoom()
+	}
+	switch {
+	case k.leaving && !more:
+		if !k.farewelled {
+			k.farewelled = true
+			dst = k.proto.Append(dst, &wire.Message{Type: wire.Close})
+		}
+		end = true
+	case k.pingDue && len(dst) == start:
+		dst = k.proto.Append(dst, &wire.Message{Type: wire.Ping})
+	}
+	k.pingDue = false
+	if len(dst) > start {
+		k.sent.Store(k.now())
+	}
+	return dst, more, end
+}
+
+// signalRoom has those who wait for room look again. Called with mu held.
+func (k *clientConn) signalRoom() {
+	if k.room != nil {
 		close(k.room)
 		k.room = nil
 	}
-	if i > 0 {
-		k.sent.Store(k.now())
-	}
-	return dst, len(k.out) > 0, k.leaving && len(k.out) == 0
 }
 
 func (k *clientConn) PeerClosed() {}
-func (k *clientConn) Lost()       {}
-func (k *clientConn) Resumed()    {}
+
+func (k *clientConn) Lost() {
+	k.partial = nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.reliable != nil {
+		k.reliable.lose()
+	}
+}
+
+func (k *clientConn) Resumed() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.reliable != nil {
+		k.reliable.resumed()
+	}
+}
 
 func (k *clientConn) Ended(err error) {
 	k.mu.Lock()
@@ -205,6 +288,10 @@ func (k *clientConn) Ended(err error) {
 	calls := k.calls
 	k.calls = nil
 	cause := k.cause
+	k.out, k.outBytes, k.reliable = nil, 0, nil
+	if k.refresh != nil {
+		k.refresh.Stop()
+	}
 	k.mu.Unlock()
 	for _, call := range calls {
 		call.fail(closedBy(cause))
@@ -264,6 +351,14 @@ func (k *clientConn) take(buf []byte) (n int, err error) {
 		}
 		k.ready = true
 		k.session.SetBinary(k.proto.Binary())
+		if k.session.StatefulOffered() {
+			r := newReliable(k.proto, k.client.opts.StatefulReconnectBufferSize)
+			r.quiet = false
+			k.mu.Lock()
+			k.reliable = r
+			k.mu.Unlock()
+			k.session.SetStateful(true)
+		}
 		close(k.shaken)
 		n = size
 	}
@@ -294,7 +389,12 @@ var errServerClosed = errors.New("signalr: the server has closed the connection"
 
 // handle acts on one message.
 func (k *clientConn) handle(m *wire.Message) error {
+	if m.Type.Counted() && !k.counted() {
+		return nil
+	}
 	switch m.Type {
+	case wire.Ack, wire.Sequence:
+		return k.resumption(m)
 	case wire.Invocation:
 		return k.invoked(m)
 	case wire.StreamItem:
@@ -311,9 +411,38 @@ func (k *clientConn) handle(m *wire.Message) error {
 			k.cause = errServerClosed
 		}
 		k.mu.Unlock()
+		k.session.SetStateful(false)
 		k.session.Close()
 		return errServerClosed // nothing counts any more
 	}
+	return nil
+}
+
+// counted numbers a message where there is stateful reconnect; false: it is a
+// duplicate.
+func (k *clientConn) counted() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.reliable == nil || k.reliable.received()
+}
+
+// resumption handles Ack and Sequence; without stateful reconnect they mean
+// nothing.
+func (k *clientConn) resumption(m *wire.Message) error {
+	k.mu.Lock()
+	r := k.reliable
+	if r == nil {
+		k.mu.Unlock()
+		return nil
+	}
+	if m.Type == wire.Sequence {
+		defer k.mu.Unlock()
+		return r.resume(m.SequenceID)
+	}
+	r.acknowledged(m.SequenceID)
+	k.signalRoom()
+	k.mu.Unlock()
+	k.session.Flush() // what waited for it
 	return nil
 }
 

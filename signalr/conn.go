@@ -201,7 +201,7 @@ func (c *Conn) Lost() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reliable != nil {
-		c.reliable.lost = true
+		c.reliable.lose()
 	}
 }
 
@@ -209,8 +209,8 @@ func (c *Conn) Lost() {
 func (c *Conn) Resumed() {
 	c.in.dropPartial()
 	c.mu.Lock()
-	if r := c.reliable; r != nil {
-		r.lost, r.quiet, r.sequence, r.again = false, false, true, 0
+	if c.reliable != nil {
+		c.reliable.resumed()
 		c.wake()
 	}
 	c.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 // reliable is the state of stateful reconnect of one connection: what was sent
 // and not acknowledged, and what was received. Messages are numbered when the
 // transport takes them, so numbers have the order of the bytes. Guarded by
-// Conn.mu. (Fact sheet: stateful reconnect, sections 3 to 8.)
+// the mu of its Conn or clientConn. (Fact sheet: stateful reconnect, sections 3 to 8.)
 type reliable struct {
 	proto wire.Protocol
 	limit int64
@@ -20,7 +20,7 @@ type reliable struct {
 	again    int      // unacked[again:] are to be written to the new socket
 	sequence bool     // a Sequence is to be written first
 	lost     bool     // there is no socket
-	quiet    bool     // the client has not spoken since the handshake: numbered messages wait, because official clients lose count of what comes right behind the response
+	quiet    bool     // of a server: the client has not spoken since the handshake: numbered messages wait, because official clients lose count of what comes right behind the response
 
 	next   int64 // the number of the next message received
 	latest int64 // the highest number received
@@ -35,6 +35,13 @@ func newReliable(proto wire.Protocol, limit int64) *reliable {
 
 // errSequence is the reference's own sentence.
 var errSequence = WithType(errors.New("Sequence ID greater than amount of messages we've received."), "InvalidOperationException") //nolint:staticcheck // reference text
+
+// lose follows the loss of the socket.
+func (r *reliable) lose() { r.lost = true }
+
+// resumed follows a new socket: everything that is not acknowledged is written
+// again, behind a Sequence.
+func (r *reliable) resumed() { r.lost, r.quiet, r.sequence, r.again = false, false, true, 0 }
 
 // blocked reports whether no further message may be numbered now.
 func (r *reliable) blocked() bool {

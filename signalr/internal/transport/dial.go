@@ -32,6 +32,9 @@ type DialOptions struct {
 	// SkipNegotiation goes straight to a WebSocket, which must then be the
 	// only transport.
 	SkipNegotiation bool
+	// Stateful asks for stateful reconnect, which needs a negotiation and a
+	// WebSocket.
+	Stateful bool
 	// Binary: the hub protocol needs a transport for any bytes.
 	Binary bool
 	// SendTimeout is how long one write or POST may take. Default 10 s.
@@ -44,19 +47,24 @@ type DialOptions struct {
 var (
 	ErrNoTransport  = errors.New("none of the transports supported by the client are supported by the server")
 	ErrRedirects    = errors.New("negotiate redirection limit exceeded")
+	errUnasked      = errors.New("client didn't negotiate stateful reconnect but the server did")
 	errSkipWithMore = errors.New("negotiation can only be skipped when using the WebSocket transport directly")
 )
 
 // StatusError is an answer to a request that has no good status.
 type StatusError struct {
-	Op     string // negotiate, send, poll, ...
+	Op     string // negotiate, send, poll, refresh, ...
 	Status int
+	Text   string // the server's word for it, "" if it has none
 }
 
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("unexpected status code %d returned from %s", e.Status, e.Op)
 	if e.Status == http.StatusNotFound && e.Op == "negotiate" {
 		text += ": either this is not a SignalR endpoint or there is a proxy blocking the connection"
+	}
+	if e.Text != "" {
+		text += ": " + e.Text
 	}
 	return text
 }
@@ -131,6 +139,11 @@ type dialer struct {
 	base    *url.URL     // of the hub, after redirects
 	url     string       // with the token of the connection
 	id      string       // public
+
+	// What negotiation gave.
+	token    string // secret, of the connection; "" if negotiation was skipped
+	stateful bool   // stateful reconnect is agreed upon
+	lifetime *int64 // of the credential, seconds; nil: unknown
 }
 
 func newDialer(o DialOptions) (*dialer, error) {
@@ -182,14 +195,17 @@ func (d *dialer) format() string {
 
 // negotiation is the server's answer to negotiate.
 type negotiation struct {
-	Error               string
-	ProtocolVersion     string // of the old ASP.NET SignalR
-	URL                 string
-	AccessToken         string
-	NegotiateVersion    int
-	ConnectionID        string
-	ConnectionToken     string
-	AvailableTransports []struct {
+	Error            string
+	ProtocolVersion  string // of the old ASP.NET SignalR
+	URL              string
+	AccessToken      string
+	NegotiateVersion int
+	ConnectionID     string
+	ConnectionToken  string
+	// UseStatefulReconnect answers the question for it.
+	UseStatefulReconnect bool
+	TokenLifetimeSeconds *int64 // .NET 11
+	AvailableTransports  []struct {
 		Transport       string
 		TransferFormats []string
 	}
@@ -226,6 +242,9 @@ func (d *dialer) negotiateOnce(ctx context.Context) (*negotiation, error) {
 	if !u.Query().Has("negotiateVersion") {
 		u.RawQuery = join(u.RawQuery, "negotiateVersion=1")
 	}
+	if d.o.Stateful {
+		u.RawQuery = join(u.RawQuery, "useStatefulReconnect=true")
+	}
 	resp, err := d.do(ctx, d.client, http.MethodPost, u.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("failed to complete negotiation with the server: %w", err)
@@ -236,9 +255,13 @@ func (d *dialer) negotiateOnce(ctx context.Context) (*negotiation, error) {
 		return nil, fmt.Errorf("failed to complete negotiation with the server: %w", err)
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, &StatusError{"negotiate", resp.StatusCode}
+		return nil, &StatusError{Op: "negotiate", Status: resp.StatusCode}
 	}
-	return parseNegotiation(body)
+	n, err := parseNegotiation(body)
+	if err == nil && n.UseStatefulReconnect && !d.o.Stateful {
+		return nil, errUnasked
+	}
+	return n, err
 }
 
 func parseNegotiation(body []byte) (*negotiation, error) {
@@ -266,6 +289,7 @@ func (d *dialer) adopt(n *negotiation) {
 	u := *d.base
 	u.RawQuery = join(u.RawQuery, "id="+url.QueryEscape(token))
 	d.url, d.id = u.String(), n.ConnectionID
+	d.token, d.stateful, d.lifetime = token, n.UseStatefulReconnect, n.TokenLifetimeSeconds
 }
 
 // join joins two queries.
@@ -346,7 +370,7 @@ func (d *dialer) post(ctx context.Context, p []byte) error {
 	}
 	drain(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return &StatusError{"send", resp.StatusCode}
+		return &StatusError{Op: "send", Status: resp.StatusCode}
 	}
 	return nil
 }

@@ -17,19 +17,26 @@ type dialed struct {
 	ctx    context.Context // ends with the session
 	cancel context.CancelFunc
 
+	mu       sync.Mutex
+	link     link
+	ready    bool // app is set
+	pumping  bool
+	again    bool
+	closing  bool
+	ended    bool
+	cause    error              // why Receive refused
+	stateful bool               // losing the socket is not the end
+	lost     context.CancelFunc // not nil: there is no socket; it ends the attempts to get one
+
+	next sync.Mutex // held around Next and Ended
+}
+
+// link is what a session does with its transport, or with the socket that it
+// has at present.
+type link struct {
 	write func(ctx context.Context, p []byte) error // one chunk of output
 	bye   func(ctx context.Context)                 // the polite end, after the last output
 	cut   func()                                    // the other one; may be nil
-
-	mu      sync.Mutex
-	ready   bool // app is set
-	pumping bool
-	again   bool
-	closing bool
-	ended   bool
-	cause   error // why Receive refused
-
-	next sync.Mutex // held around Next and Ended
 }
 
 var _ Session = (*dialed)(nil)
@@ -46,8 +53,8 @@ func (s *dialed) start(accept func(Session) (Application, error), read func() er
 	app, err := accept(s)
 	if err != nil {
 		s.cancel()
-		if s.cut != nil {
-			s.cut()
+		if s.link.cut != nil {
+			s.link.cut()
 		}
 		return err
 	}
@@ -75,8 +82,7 @@ func (s *dialed) Kind() Kind             { return s.kind }
 func (s *dialed) SupportsBinary() bool   { return s.kind != ServerSentEvents }
 func (s *dialed) SetBinary(b bool)       { s.binary.Store(b) }
 func (s *dialed) Request() *http.Request { return nil }
-func (s *dialed) StatefulOffered() bool  { return false }
-func (s *dialed) SetStateful(bool)       {}
+func (s *dialed) StatefulOffered() bool  { return s.d.stateful && s.kind == WebSockets }
 
 func (s *dialed) Flush() {
 	s.mu.Lock()
@@ -85,7 +91,7 @@ func (s *dialed) Flush() {
 		return
 	}
 	s.again = true
-	if s.ready && !s.pumping {
+	if s.ready && !s.pumping && s.lost == nil {
 		s.pumping = true
 		go s.pump()
 	}
@@ -94,7 +100,12 @@ func (s *dialed) Flush() {
 func (s *dialed) Close() {
 	s.mu.Lock()
 	s.closing = true
+	lost := s.lost != nil // nobody to write to
 	s.mu.Unlock()
+	if lost {
+		s.Abort(nil)
+		return
+	}
 	s.Flush()
 }
 
@@ -106,18 +117,22 @@ func (s *dialed) pump() {
 	for s.another() {
 		for more := true; more; {
 			var last, alive bool
-			if buf, more, last, alive = s.take(buf); !alive {
+			var to link
+			if buf, to, more, last, alive = s.take(buf); !alive {
 				break
 			}
 			if len(buf) > 0 {
-				if err := s.write(s.ctx, buf); err != nil {
+				if err := to.write(s.ctx, buf); err != nil {
+					if s.outlives(to) {
+						break // the reader sees it too
+					}
 					s.end(err)
 					return
 				}
 			}
 			if last {
 				ctx, cancel := context.WithTimeout(s.ctx, s.d.o.CloseTimeout)
-				s.bye(ctx)
+				to.bye(ctx)
 				cancel()
 				s.end(nil)
 				return
@@ -130,22 +145,24 @@ func (s *dialed) pump() {
 func (s *dialed) another() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pumping = s.again && !s.ended
+	s.pumping = s.again && !s.ended && s.lost == nil
 	s.again = false
 	return s.pumping
 }
 
-func (s *dialed) take(buf []byte) (out []byte, more, last, alive bool) {
+// take asks the application for output, which is for the link that there is
+// now: what another socket gets, the application says.
+func (s *dialed) take(buf []byte) (out []byte, to link, more, last, alive bool) {
 	s.next.Lock()
 	defer s.next.Unlock()
 	s.mu.Lock()
-	closing, ended := s.closing, s.ended
+	closing, silent, to := s.closing, s.ended || s.lost != nil, s.link
 	s.mu.Unlock()
-	if ended {
-		return buf, false, false, false
+	if silent {
+		return buf, to, false, false, false
 	}
 	out, more, end := s.app.Next(buf[:0], writeSize)
-	return out, more && !end, end || closing && !more, true
+	return out, to, more && !end, end || closing && !more, true
 }
 
 func (s *dialed) isEnded() bool {
@@ -184,11 +201,11 @@ func (s *dialed) end(err error) {
 	if s.cause == nil {
 		s.cause = err
 	}
-	cause, ready := s.cause, s.ready
+	cause, ready, cut := s.cause, s.ready, s.link.cut
 	s.mu.Unlock()
 	s.cancel()
-	if s.cut != nil {
-		s.cut()
+	if cut != nil {
+		cut()
 	}
 	if !ready {
 		return // start tells

@@ -8,65 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-
-	"github.com/coder/websocket"
 )
-
-// dialWebSocket connects by WebSocket.
-func (d *dialer) dialWebSocket(ctx context.Context, accept func(Session) (Application, error)) error {
-	header, err := d.header(ctx)
-	if err != nil {
-		return err
-	}
-	conn, resp, err := websocket.Dial(ctx, d.url, &websocket.DialOptions{HTTPClient: d.lasting, HTTPHeader: header}) //nolint:bodyclose // the package needs no closing
-	if err != nil {
-		if resp != nil {
-			return &StatusError{"the WebSocket", resp.StatusCode}
-		}
-		return hideQuery(err)
-	}
-	conn.SetReadLimit(-1) // messages are read as streams
-	s := d.session(WebSockets)
-	s.write = func(ctx context.Context, p []byte) error {
-		ctx, cancel := context.WithTimeout(ctx, d.o.SendTimeout)
-		defer cancel()
-		kind := websocket.MessageText
-		if s.binary.Load() {
-			kind = websocket.MessageBinary
-		}
-		return conn.Write(ctx, kind, p)
-	}
-	s.bye = func(context.Context) { _ = conn.Close(websocket.StatusNormalClosure, "") } // it waits 5 s at most
-	s.cut = func() { _ = conn.CloseNow() }
-	return s.start(accept, func() error { return s.readWebSocket(conn) })
-}
-
-func (s *dialed) readWebSocket(conn *websocket.Conn) error {
-	buf := make([]byte, 16<<10)
-	for {
-		_, r, err := conn.Reader(s.ctx)
-		for err == nil {
-			var n int
-			n, err = r.Read(buf)
-			if n > 0 {
-				s.receive(buf[:n]) // a refusal closes; what follows is passed over
-			}
-		}
-		if errors.Is(err, io.EOF) && r != nil {
-			continue // the end of a message
-		}
-		var ce websocket.CloseError
-		switch {
-		case !errors.As(err, &ce):
-			return fmt.Errorf("%w: %w", ErrLost, err)
-		case ce.Code == websocket.StatusNormalClosure:
-			return nil
-		case ce.Reason == "":
-			return fmt.Errorf("WebSocket closed with status code %d (no reason given)", ce.Code)
-		}
-		return fmt.Errorf("WebSocket closed with status code %d (%s)", ce.Code, ce.Reason)
-	}
-}
 
 // dialEvents connects by server-sent events.
 func (d *dialer) dialEvents(ctx context.Context, accept func(Session) (Application, error)) error {
@@ -76,7 +18,7 @@ func (d *dialer) dialEvents(ctx context.Context, accept func(Session) (Applicati
 	resp, err := d.do(s.ctx, d.lasting, http.MethodGet, d.url, nil, "Accept", "text/event-stream") //nolint:bodyclose // the end of the session closes it
 	if err == nil && resp.StatusCode != http.StatusOK {
 		drain(resp)
-		err = &StatusError{"the event stream", resp.StatusCode}
+		err = &StatusError{Op: "the event stream", Status: resp.StatusCode}
 	}
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -86,9 +28,7 @@ func (d *dialer) dialEvents(ctx context.Context, accept func(Session) (Applicati
 		s.cancel()
 		return err
 	}
-	s.write = d.post
-	s.bye = func(context.Context) {}
-	s.cut = func() { _ = resp.Body.Close() }
+	s.link = link{write: d.post, bye: func(context.Context) {}, cut: func() { _ = resp.Body.Close() }}
 	return s.start(accept, func() error { return s.readEvents(resp.Body) })
 }
 
@@ -137,17 +77,15 @@ func (d *dialer) dialPolling(ctx context.Context, accept func(Session) (Applicat
 	drain(resp)
 	if resp.StatusCode != http.StatusOK {
 		s.cancel()
-		return &StatusError{"the first poll", resp.StatusCode}
+		return &StatusError{Op: "the first poll", Status: resp.StatusCode}
 	}
 	polls, stopPolling := context.WithCancel(s.ctx)
-	s.write = d.post
-	s.bye = func(ctx context.Context) {
+	s.link = link{write: d.post, cut: stopPolling, bye: func(ctx context.Context) {
 		stopPolling()
 		if resp, err := d.do(ctx, d.client, http.MethodDelete, d.url, nil); err == nil {
 			drain(resp) // 202, or 404 when the server was faster
 		}
-	}
-	s.cut = stopPolling
+	}}
 	return s.start(accept, func() error {
 		err := s.poll(polls)
 		if polls.Err() != nil {
@@ -171,7 +109,7 @@ func (s *dialed) poll(ctx context.Context) error {
 			if resp.StatusCode == http.StatusNoContent {
 				return nil
 			}
-			return &StatusError{"poll", resp.StatusCode}
+			return &StatusError{Op: "poll", Status: resp.StatusCode}
 		}
 		for err == nil {
 			var n int
