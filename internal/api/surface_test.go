@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/knnlabs/conduit/internal/task"
 )
@@ -185,6 +186,25 @@ func TestStatusShowsEveryKey(t *testing.T) {
 	}
 	if d := v.Result.Data[0].Metadata; *d.Bitrate != 1600 || *d.Codec != "vp8" || d.AudioCodec != nil || d.MimeType != "video/webm" {
 		t.Errorf("got %+v", d)
+	}
+}
+
+// A task that waits is told what its work takes, however long it has waited.
+func TestEstimate(t *testing.T) {
+	b := newBench(t)
+	b.tasks.add("mine", idA, task.Video)
+	x := b.tasks.tasks[idA]
+	end := x.CreatedAt.Add(7 * time.Second)
+	x.EstimatedEnd = &end
+	b.tasks.tasks[idA] = x
+	estimate := func() *int { return decode[taskView](t, b.call("GET", "/v1/tasks/"+idA, ""), 200).EstimatedSeconds }
+	if s := estimate(); s == nil || *s != 7 {
+		t.Errorf("waiting: %v", s)
+	}
+	x.State, x.StartedAt = task.Running, &x.CreatedAt
+	b.tasks.tasks[idA] = x
+	if s := estimate(); s == nil || *s != 0 {
+		t.Errorf("over time: %v", s)
 	}
 }
 

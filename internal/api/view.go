@@ -122,7 +122,11 @@ func (h *Handler) view(t task.Task) taskView {
 		User: textOrNil(t.User), RetryOf: textOrNil(t.RetryOf),
 	}
 	if t.EstimatedEnd != nil && !t.State.Final() {
-		left := max(0, int(math.Ceil(time.Until(*t.EstimatedEnd).Seconds())))
+		from := time.Now()
+		if t.StartedAt == nil { // waits: the work is still whole
+			from = t.CreatedAt
+		}
+		left := max(0, int(math.Ceil(t.EstimatedEnd.Sub(from).Seconds())))
 		v.EstimatedSeconds = &left
 	}
 	if f := t.Failure; f != nil {

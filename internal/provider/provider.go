@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 )
 
 // Kind is what a model makes: "video" or "image".
@@ -116,6 +117,14 @@ type Lookup interface {
 	// Lookup finds the task of an intent; found is false when the provider
 	// surely has none.
 	Lookup(ctx context.Context, intent string) (providerTaskID string, found bool, err error)
+}
+
+// Estimator is implemented by providers that can say how long a generation
+// takes.
+type Estimator interface {
+	// Estimate is about how long the work on r takes once it has begun; 0: not
+	// known.
+	Estimate(r Request) time.Duration
 }
 
 // Releaser is implemented by providers that keep something per task that can

@@ -54,6 +54,7 @@ func (s *Server) compose() error {
 		Limits:        task.Limits{Running: c.Tasks.MaxRunningPerKey, Unfinished: c.Tasks.MaxUnfinishedPerKey},
 		VideoDeadline: c.Tasks.VideoDeadline,
 		ImageDeadline: c.Tasks.ImageDeadline,
+		Estimate:      estimates(catalog),
 		Logger:        s.log,
 	})
 	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log), Logger: s.log})
@@ -61,7 +62,7 @@ func (s *Server) compose() error {
 	s.workers, err = work.New(s.store.Driver(), work.Options{
 		Service: tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
 		MaxWorkers: map[string]int{renderer.Name(): c.Renderer.MaxWorkers},
-		Retention: c.Tasks.Retention, Logger: s.log,
+		Retention:  c.Tasks.Retention, Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("the workers cannot be made: %w", err)
@@ -84,6 +85,19 @@ func (s *Server) compose() error {
 		// take. Each handler bounds its own reads and writes.
 	}
 	return nil
+}
+
+// estimates asks the model's provider how long a task's work takes.
+func estimates(catalog *provider.Catalog) func(task.Request) time.Duration {
+	return func(r task.Request) time.Duration {
+		p, _ := catalog.Provider(r.Model)
+		e, ok := p.(provider.Estimator)
+		if !ok {
+			return 0
+		}
+		return e.Estimate(provider.Request{Kind: provider.Kind(r.Kind), Model: r.Model, Prompt: r.Prompt,
+			Width: r.Width, Height: r.Height, Duration: r.Duration, FPS: r.FPS, Seed: r.Seed, N: r.N})
+	}
 }
 
 // hubOptions are the settings of all hubs.

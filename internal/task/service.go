@@ -43,7 +43,10 @@ type Options struct {
 	// Backoff is the pause before the second attempt; it doubles with every
 	// further one. Default 2 s.
 	Backoff time.Duration
-	Logger  *slog.Logger // default: slog.Default()
+	// Estimate is about how long the work on a request takes once it has
+	// begun; 0: not known, which is also the default.
+	Estimate func(Request) time.Duration
+	Logger   *slog.Logger // default: slog.Default()
 }
 
 func (o Options) withDefaults() Options {
@@ -124,6 +127,7 @@ func (s *Service) Submit(ctx context.Context, r Request) (Task, bool, error) {
 		return Task{}, false, err
 	}
 	rec.Message, e.Message = "queued", "queued"
+	s.estimate(&rec, at)
 
 	defer s.lock(rec.ID)()
 	t, created, err := s.store.Create(ctx, Creation{
@@ -137,6 +141,18 @@ func (s *Service) Submit(ctx context.Context, r Request) (Task, bool, error) {
 		s.publish.hand(*e)
 	}
 	return t, created, nil
+}
+
+// estimate sets when the task would end if its work began now.
+func (s *Service) estimate(r *Record, now time.Time) {
+	r.EstimatedEnd = nil
+	if s.opts.Estimate == nil {
+		return
+	}
+	if d := s.opts.Estimate(r.Request); d > 0 {
+		end := now.Add(d).Truncate(time.Millisecond)
+		r.EstimatedEnd = &end
+	}
 }
 
 // Get returns a key's task. A foreign one is ErrNotFound, like an unknown one.

@@ -62,6 +62,39 @@ func TestSubmit(t *testing.T) {
 	})
 }
 
+// What a provider estimates counts from the submission, then from the start of
+// the work, until there is progress to tell more.
+func TestEstimate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, estimate := range []func(Request) time.Duration{nil, func(Request) time.Duration { return 0 }} {
+			s := NewService(newMemory(), quiet(Options{Estimate: estimate}))
+			if x, _, err := s.Submit(t.Context(), video); err != nil || x.EstimatedEnd != nil {
+				t.Errorf("unknown: %v, %v", x.EstimatedEnd, err)
+			}
+		}
+		s := NewService(newMemory(), quiet(Options{Estimate: func(r Request) time.Duration { return time.Minute }}))
+		left := func(x Task) time.Duration {
+			if x.EstimatedEnd == nil {
+				return -1
+			}
+			return x.EstimatedEnd.Sub(now())
+		}
+		x, _, err := s.Submit(t.Context(), video)
+		if err != nil || left(x) != time.Minute {
+			t.Fatal(left(x), err)
+		}
+		time.Sleep(10 * time.Minute) // in the queue
+		run, err := s.Start(t.Context(), x.ID, "w")
+		if err != nil || left(run.Record().Task) != time.Minute {
+			t.Fatal(left(run.Record().Task), err)
+		}
+		time.Sleep(10 * time.Second)
+		if _, err := run.Report(t.Context(), Progress{Percent: 50, Source: "native"}); err != nil || left(run.Record().Task) != 10*time.Second {
+			t.Error(left(run.Record().Task), err)
+		}
+	})
+}
+
 // TestOwners asks for a task with another key, and for what is none.
 func TestOwners(t *testing.T) {
 	s := NewService(newMemory(), quiet(Options{}))

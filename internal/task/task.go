@@ -104,7 +104,7 @@ type Task struct {
 	UpdatedAt      time.Time
 	CompletedAt    *time.Time
 	DeadlineAt     time.Time
-	EstimatedEnd   *time.Time
+	EstimatedEnd   *time.Time // before the work begins: if it began at once
 }
 
 // EventName is an event's name on the hubs and in event streams.

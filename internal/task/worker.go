@@ -67,6 +67,7 @@ func (s *Service) Start(ctx context.Context, id, owner string) (*Run, error) {
 		r.Parked, r.QueueAt = false, nil
 		r.Owner, r.LeaseUntil = owner, at.Add(s.opts.Lease)
 		r.Message = "started"
+		s.estimate(r, at)
 		if r.StartedAt == nil {
 			r.StartedAt = &at
 		}
@@ -191,8 +192,7 @@ func (r *Run) report(ctx context.Context, p Progress) error {
 		}
 		rec.Progress, rec.ProgressSource, rec.Message = n, p.Source, p.Message
 		rec.CurrentFrame, rec.TotalFrames, rec.QueuePosition = p.CurrentFrame, p.TotalFrames, p.QueuePosition
-		rec.EstimatedEnd = nil
-		if n > 0 {
+		if n > 0 { // better than what was estimated at the start
 			end := at.Add(at.Sub(r.begun) * time.Duration(100-n) / time.Duration(n)).Truncate(time.Millisecond)
 			rec.EstimatedEnd = &end
 		}

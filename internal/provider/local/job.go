@@ -107,7 +107,14 @@ func (r *Renderer) render(j *job) (outputs []provider.Output, err error) {
 			err = &provider.Error{Code: "provider_unavailable", Message: "The renderer failed.", Retryable: true, Cause: fmt.Errorf("panic: %v", v)}
 		}
 	}()
+	steps, begun := 0, time.Now()
+	defer func() {
+		if err == nil && steps == j.total() { // a film that was there already has none
+			r.measured(j.request, time.Since(begun))
+		}
+	}()
 	step := func(n int) error {
+		steps++
 		r.mu.Lock()
 		j.set(j.progress(n))
 		r.mu.Unlock()

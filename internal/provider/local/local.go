@@ -77,13 +77,16 @@ type Renderer struct {
 	running int
 	closed  bool
 	swept   time.Time
-	wg      sync.WaitGroup // of running jobs
+	paces   map[provider.Kind]pace
+	wg      sync.WaitGroup            // of running jobs
 }
 
 var (
 	_ provider.Provider = (*Renderer)(nil)
 	_ provider.Lookup   = (*Renderer)(nil)
 	_ provider.Releaser = (*Renderer)(nil)
+
+	_ provider.Estimator = (*Renderer)(nil)
 )
 
 // ErrClosed ends the watches of a Renderer that was closed; another Renderer
@@ -99,7 +102,7 @@ func New(opts Options) (*Renderer, error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("local: %w", err)
 	}
-	r := &Renderer{opts: opts.withDefaults(), jobs: make(map[string]*job)}
+	r := &Renderer{opts: opts.withDefaults(), jobs: make(map[string]*job), paces: firstPaces()}
 	r.sweep(time.Now())
 	return r, nil
 }
