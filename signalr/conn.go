@@ -163,11 +163,15 @@ func (c *Conn) end(farewell wire.Message, cause error) {
 	}
 	c.closing = true
 	c.cause = cause
-	if c.proto != nil {
+	tell := c.proto != nil
+	if tell {
 		c.farewell = c.proto.Append(nil, &farewell)
 	}
 	c.signalRoom()
 	c.mu.Unlock()
+	if tell {
+		c.traceSent(wire.Close, "", "")
+	}
 	c.in.end()
 	c.cancel(ErrConnectionClosed)
 	c.session.SetStateful(false)

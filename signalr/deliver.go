@@ -84,9 +84,7 @@ func (f *fan) give(c *Conn, member *membership) {
 		f.fail(c, err)
 		return
 	}
-	if f.hub.opts.EnableMessageTracing {
-		f.hub.opts.Logger.Debug("message sent", "connection", c.id, "type", wire.Invocation.String(), "target", f.m.payload.target, "invocation", f.m.InvocationID)
-	}
+	c.traceSent(wire.Invocation, f.m.payload.target, f.m.InvocationID)
 	d := delivery{frame: frame, member: member, order: f.m.Order, latest: f.m.latest}
 	if c.queue(d) != full {
 		f.leaveEnded(member)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
+	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
 
 // heartbeatPeriod is how often pings, timeouts and acks are looked at.
@@ -37,11 +38,15 @@ func (c *Conn) tick(now int64) {
 	if c.session.Kind() != transport.LongPolling && now-c.in.pingSent.Load() > int64(c.keepAlive) {
 		c.in.pingSent.Store(now)
 		c.mu.Lock()
-		if !c.closing && c.out.peek() == nil {
+		due := !c.closing && c.out.peek() == nil
+		if due {
 			c.ping = true
 			c.wake()
 		}
 		c.mu.Unlock()
+		if due {
+			c.traceSent(wire.Ping, "", "")
+		}
 	}
 	if c.reliable != nil {
 		c.mu.Lock()

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -196,28 +194,4 @@ func TestDescribe(t *testing.T) {
 	if fmt.Sprint(d.Events, d.Queries) != "[{Progress signalr.progress}] [{Ask string int}]" {
 		t.Error(d.Events, d.Queries)
 	}
-}
-
-// The trace names every message in and out, and shows no payload.
-func TestMessageTracing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		h := NewHub("test", HubOptions{EnableMessageTracing: true,
-			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
-		Handle(h, "Echo", func(s string) string { return s })
-		p := connect(t, h, "c1")
-		p.send(`{"type":1,"invocationId":"1","target":"Echo","arguments":["secret"]}`)
-		p.want(`{"type":3,"invocationId":"1","result":"secret"}`)
-		_ = h.All().Send(t.Context(), "Said", "secret")
-		p.want(invocation1("Said", `"secret"`))
-		shutdown(t, h)
-		for _, want := range []string{`"message received"`, "target=Echo", `"message sent"`, "type=Completion", "target=Said"} {
-			if !strings.Contains(log.String(), want) {
-				t.Errorf("the trace lacks %s:\n%s", want, log.String())
-			}
-		}
-		if strings.Contains(log.String(), "secret") {
-			t.Error("the trace shows payloads")
-		}
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"slices"
 
 	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
@@ -81,6 +82,7 @@ func copyArguments(own, args []wire.Raw) []wire.Raw {
 	for _, a := range args {
 		total += len(a)
 	}
+	own = slices.Grow(own, len(args))
 	memory := make([]byte, 0, total)
 	for _, a := range args {
 		start := len(memory)
@@ -466,9 +468,7 @@ func (c *Conn) answerError(inv *invocation, text string) {
 // reply sends a message to the client as soon as its queue has room, and
 // releases it.
 func (c *Conn) reply(a *assembly) {
-	if c.hub.opts.EnableMessageTracing {
-		c.trace("message sent", &a.Message)
-	}
+	c.traceSent(a.Type, "", a.InvocationID)
 	frame := a.framed(c.proto)
 	a.release()
 	_ = c.queueWaiting(c.ctx, delivery{frame: frame}) // who is gone needs no answer

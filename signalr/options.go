@@ -51,7 +51,9 @@ type HubOptions struct {
 	// not only of those made with Errorf. Default false.
 	EnableDetailedErrors bool
 	// EnableMessageTracing logs every hub message in and out, at level debug,
-	// by type, target and id; never arguments. Default false.
+	// by connection, type, target and invocation id; never what it carries.
+	// What is sent is logged when it is queued; the Acks and Sequences that
+	// stateful reconnect writes are left out. Default false.
 	EnableMessageTracing bool
 	// AllowStatefulReconnects lets WebSocket clients that ask for it replace a
 	// lost socket without losing the connection. Default false.

@@ -215,9 +215,7 @@ func (c *Conn) message(frame []byte, m *wire.Message) error {
 		c.fail(err)
 		return errStop
 	}
-	if c.hub.opts.EnableMessageTracing {
-		c.trace("message received", m)
-	}
+	c.traceReceived(m)
 	if c.reliable != nil && !c.counted(m) {
 		return nil
 	}
@@ -297,11 +295,6 @@ func (c *Conn) completed(m *wire.Message) error {
 		c.hub.opts.Logger.Debug("passing over a completion that nobody waits for", "connection", c.id, "invocation", m.InvocationID)
 	}
 	return nil
-}
-
-// trace logs a message, never what it carries.
-func (c *Conn) trace(what string, m *wire.Message) {
-	c.hub.opts.Logger.Debug(what, "connection", c.id, "type", m.Type.String(), "target", m.Target, "invocation", m.InvocationID)
 }
 
 // handshakeTimeout ends a connection whose handshake did not come.

@@ -19,6 +19,7 @@ func (c *Conn) stream(inv *invocation, seq reflect.Value) {
 	}
 	err := c.protect(inv, func() error { return c.sendItems(inv, seq) })
 	if err == nil || inv.Err() != nil { // a cancelled stream ends without an error
+		inv.failed = nil
 		if inv.id != "" {
 			a := newAssembly()
 			a.Type, a.InvocationID = wire.Completion, inv.id
@@ -46,6 +47,7 @@ func (c *Conn) sendItems(inv *invocation, seq reflect.Value) error {
 		if inv.id == "" {
 			continue
 		}
+		c.traceSent(wire.StreamItem, "", inv.id)
 		if c.queueWaiting(inv, delivery{frame: frame}) != nil {
 			return nil // cancelled, or gone
 		}

@@ -209,6 +209,50 @@ func TestUploadIsHeldBack(t *testing.T) {
 	})
 }
 
+// TestStreamBufferCapacity has a method that does not read: as many items as
+// the buffer holds are taken in, one more holds up what follows, and the rest
+// comes when it reads.
+func TestStreamBufferCapacity(t *testing.T) {
+	for _, test := range []struct{ option, want int }{{0, 10}, {1, 1}, {3, 3}, {64, 64}} {
+		t.Run(fmt.Sprint(test.option), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := NewHub("test", HubOptions{StreamBufferCapacity: test.option})
+				gate := make(chan struct{})
+				Handle(h, "Sum", func(numbers iter.Seq2[int, error]) (sum int, err error) {
+					<-gate
+					for n, err := range numbers {
+						if err != nil || n != sum {
+							return 0, Errorf("%d came, want %d: %v", n, sum, err)
+						}
+						sum++
+					}
+					return sum, nil
+				})
+				Handle(h, "Ok", func() {})
+				p := connect(t, h, "c1")
+				p.send(`{"type":1,"invocationId":"1","target":"Sum","arguments":[],"streamIds":["a"]}`)
+				item := func(n int) { p.send(fmt.Sprintf(`{"type":2,"invocationId":"a","item":%d}`, n)) }
+				for n := range test.want {
+					item(n)
+				}
+				p.send(`{"type":1,"invocationId":"2","target":"Ok","arguments":[]}`)
+				p.want(`{"type":3,"invocationId":"2","result":null}`) // behind what fits nothing waits
+				item(test.want)
+				p.send(`{"type":1,"invocationId":"3","target":"Ok","arguments":[]}`)
+				synctest.Wait()
+				if h.Connection("c1").in.busy.Load() == 0 {
+					t.Error("one item more than the buffer holds was taken in")
+				}
+				close(gate)
+				p.want(`{"type":3,"invocationId":"3","result":null}`)
+				p.send(`{"type":3,"invocationId":"a"}`)
+				p.want(fmt.Sprintf(`{"type":3,"invocationId":"1","result":%d}`, test.want+1))
+				shutdown(t, h)
+			})
+		})
+	}
+}
+
 func TestTooManyStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub("test", HubOptions{Limits: Limits{Streams: 2}})
