@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
 	"github.com/knnlabs/conduit/signalr/internal/wire"
@@ -29,14 +30,25 @@ type cable struct {
 	in       []byte
 	got      []wire.Message
 	pings    int
+
+	lifetime  time.Duration                         // of the credential; 0: without end
+	refreshed []func() (time.Duration, bool, error) // the answers to come
+	refreshes []time.Time
+	fail      error // of dial
 }
 
-// connectCable starts a client whose server is the test.
-func connectCable(t *testing.T, opts ClientOptions) (*Client, *cable) {
-	t.Helper()
+// cableClient makes a client whose server is the test.
+func cableClient(t *testing.T, opts ClientOptions) (*Client, *cable) {
 	c := NewClient("http://example.test", opts)
 	s := &cable{t: t, proto: c.protocol, offered: opts.StatefulReconnect}
 	c.dial = s.dial
+	return c, s
+}
+
+// connectCable starts one.
+func connectCable(t *testing.T, opts ClientOptions) (*Client, *cable) {
+	t.Helper()
+	c, s := cableClient(t, opts)
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +57,10 @@ func connectCable(t *testing.T, opts ClientOptions) (*Client, *cable) {
 
 func (s *cable) dial(_ context.Context, accept func(transport.Session) (transport.Application, error)) error {
 	s.mu.Lock()
+	if err := s.fail; err != nil {
+		s.mu.Unlock()
+		return err
+	}
 	s.up, s.closing, s.ended, s.version, s.in = true, false, false, 0, nil
 	s.mu.Unlock()
 	app, err := accept(s)
@@ -132,6 +148,18 @@ func (s *cable) take(p []byte) {
 		}
 		s.got = append(s.got, m)
 	}
+}
+
+// TokenLifetime implements transport.Refresher, as does Refresh.
+func (s *cable) TokenLifetime() (time.Duration, bool) { return s.lifetime, s.lifetime > 0 }
+
+func (s *cable) Refresh(context.Context) (time.Duration, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refreshes = append(s.refreshes, time.Now())
+	answer := s.refreshed[0]
+	s.refreshed = s.refreshed[1:]
+	return answer()
 }
 
 // heard returns what the client has said since, without pings.
