@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"bufio"
 	"encoding/json"
 	"net/http"
@@ -229,6 +230,22 @@ func TestShutdown(t *testing.T) {
 	if err := hub.awaitEnd(t); err != nil {
 		t.Errorf("Ended(%v), want nil", err)
 	}
+}
+
+// TestShutdownWithoutPolls: a client that left between two polls is not waited
+// for as long as one that may come back.
+func TestShutdownWithoutPolls(t *testing.T) {
+	rig := newRig(t, EndpointOptions{DisconnectTimeout: time.Hour})
+	_, token := rig.negotiated(t, "negotiateVersion=1")
+	get, _ := http.NewRequest("GET", rig.url+"?id="+token, nil)
+	ask(t, get)
+	hub := rig.hub(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := rig.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	hub.awaitEnd(t)
 }
 
 func isClose(frame any, code float64) bool {

@@ -297,10 +297,10 @@ func (s *session) activate(to phase) {
 	s.e.unpark(s)
 }
 
-// expire ends the session if it has been parked for too long.
-func (s *session) expire(now time.Time) {
+// expire ends the session if it has been parked for as long as is allowed.
+func (s *session) expire(now time.Time, allowed time.Duration) {
 	s.mu.Lock()
-	late := (s.phase == pending || s.phase == idle) && now.Sub(s.since) >= s.e.opts.DisconnectTimeout
+	late := (s.phase == pending || s.phase == idle) && now.Sub(s.since) >= allowed
 	s.mu.Unlock()
 	if late {
 		s.finish(ErrExpired)

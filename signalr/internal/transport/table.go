@@ -91,16 +91,24 @@ func (e *Endpoint) sweep() {
 	for s := range e.parked {
 		parked = append(parked, s)
 	}
+	allowed := e.opts.DisconnectTimeout
+	if e.empty != nil {
+		allowed = min(allowed, shutdownPatience)
+	}
 	e.mu.Unlock()
 	now := time.Now()
 	for _, s := range parked {
-		s.expire(now)
+		s.expire(now, allowed)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sweeping = false
 	e.sweepSoon()
 }
+
+// shutdownPatience is how long Shutdown waits for the next poll of a
+// connection, which comes within a round trip if the client is still there.
+const shutdownPatience = 2 * time.Second
 
 // Count returns how many connections there are, those that wait for a
 // transport included.
@@ -119,7 +127,7 @@ func (e *Endpoint) Drain() {
 }
 
 // Shutdown drains, closes every session (Session.Close) and waits until all
-// have ended. When ctx ends first the rest is aborted with ErrShutdown and
+// have ended; for a client that is between two polls 2 s at most. When ctx ends first the rest is aborted with ErrShutdown and
 // ctx's error returned.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
