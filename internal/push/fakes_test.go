@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/knnlabs/conduit/internal/key"
+	"github.com/knnlabs/conduit/internal/provider"
 	"github.com/knnlabs/conduit/internal/task"
 	"github.com/knnlabs/conduit/signalr/signalrtest"
 )
@@ -27,16 +29,17 @@ const (
 
 // fakeTasks keeps tasks and events in memory.
 type fakeTasks struct {
-	mu      sync.Mutex
-	tasks   map[string]task.Task
-	events  map[string][]task.Event
-	err     error
-	reads   int
-	reading func() // called by Events and Latest after they have read
+	mu        sync.Mutex
+	tasks     map[string]task.Task
+	events    map[string][]task.Event
+	err       error
+	reads     int
+	revisions map[string]int64
+	reading   func() // called by Events and Latest after they have read
 }
 
 func newFakeTasks() *fakeTasks {
-	return &fakeTasks{tasks: map[string]task.Task{}, events: map[string][]task.Event{}}
+	return &fakeTasks{tasks: map[string]task.Task{}, events: map[string][]task.Event{}, revisions: map[string]int64{}}
 }
 
 // add stores a task of a key with its first event.
@@ -53,7 +56,8 @@ func (f *fakeTasks) store(id string, name task.EventName, progress int) task.Eve
 	defer f.mu.Unlock()
 	t := f.tasks[id]
 	t.Sequence++
-	e := task.Event{TaskID: id, Kind: t.Kind, Sequence: t.Sequence, Attempt: 1, Name: name, Progress: progress, BaseURL: t.BaseURL,
+	f.revisions[t.KeyID]++
+	e := task.Event{TaskID: id, KeyID: t.KeyID, Kind: t.Kind, Sequence: t.Sequence, Attempt: 1, Name: name, Progress: progress, BaseURL: t.BaseURL,
 		At: time.Date(2026, 11, 22, 10, 0, 0, 123e6, time.UTC)}
 	switch name {
 	case task.EventCompleted:
@@ -130,6 +134,73 @@ func (f *fakeTasks) Latest(_ context.Context, keyID, id string) (task.Event, err
 	return latest, err
 }
 
+func (f *fakeTasks) Overview(_ context.Context, keyID string, kinds []task.Kind, recent int) (task.Overview, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := task.Overview{Revision: f.revisions[keyID] + f.revisions[""], Counts: map[task.Kind]map[task.State]int{}}
+	for _, id := range slices.Sorted(maps.Keys(f.tasks)) {
+		t := f.tasks[id]
+		if t.KeyID != keyID || !slices.Contains(kinds, t.Kind) {
+			continue
+		}
+		if o.Counts[t.Kind] == nil {
+			o.Counts[t.Kind] = map[task.State]int{}
+		}
+		o.Counts[t.Kind][t.State]++
+		o.Recent = append(o.Recent, t)
+	}
+	o.Recent = o.Recent[:min(len(o.Recent), recent)]
+	return o, f.err
+}
+
+func (f *fakeTasks) Revisions(_ context.Context, keyIDs []string) (map[string]int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]int64{}
+	for _, id := range keyIDs {
+		out[id] = f.revisions[id] + f.revisions[""]
+	}
+	return out, f.err
+}
+
+func (f *fakeTasks) RaiseRevisions(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.revisions[""]++
+	}
+	return f.err
+}
+
+// fakeModels are one of each kind, to be changed under mu.
+type fakeModels struct {
+	mu   sync.Mutex
+	list []provider.ModelState
+}
+
+func newFakeModels() *fakeModels {
+	return &fakeModels{list: []provider.ModelState{
+		{Model: provider.Model{ID: "films", Kind: provider.Video, Default: true}, Available: true},
+		{Model: provider.Model{ID: "pictures", Kind: provider.Image}, Available: true},
+	}}
+}
+
+func (f *fakeModels) List() []provider.ModelState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.list)
+}
+
+func (f *fakeModels) set(id, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.list {
+		if f.list[i].ID == id {
+			f.list[i].Available, f.list[i].Reason = reason == "", reason
+		}
+	}
+}
+
 func (f *fakeTasks) onRead(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -144,7 +215,7 @@ func (fakeLinks) URL(base, mediaKey string, _ time.Time) string {
 
 func newHubs(t testing.TB, tasks Tasks, with ...func(*Options)) *Hubs {
 	t.Helper()
-	o := Options{Tasks: tasks, Links: fakeLinks{}, Logger: slog.New(slog.DiscardHandler)}
+	o := Options{Tasks: tasks, Links: fakeLinks{}, Models: newFakeModels(), Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range with {
 		f(&o)
 	}

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/knnlabs/conduit/internal/key"
@@ -27,6 +28,8 @@ import (
 const (
 	VideoPath = "/hubs/video-generation"
 	ImagePath = "/hubs/image-generation"
+
+	NavigationPath = "/hubs/navigation-state"
 )
 
 // Tasks is what the hubs need of task.Service. Implementations are safe for
@@ -38,6 +41,12 @@ type Tasks interface {
 	Events(ctx context.Context, keyID, id string, after int64) ([]task.Event, error)
 	// Latest returns the newest Progress or the terminal event.
 	Latest(ctx context.Context, keyID, id string) (task.Event, error)
+
+	// Overview returns where the tasks of a key stand, Revisions how that of
+	// several keys is numbered; RaiseRevisions is for a change of all of them.
+	Overview(ctx context.Context, keyID string, kinds []task.Kind, recent int) (task.Overview, error)
+	Revisions(ctx context.Context, keyIDs []string) (map[string]int64, error)
+	RaiseRevisions(ctx context.Context) error
 }
 
 // Links mints signed links to results: *media.Signer.
@@ -45,10 +54,11 @@ type Links interface {
 	URL(baseURL, mediaKey string, now time.Time) string
 }
 
-// Options are what New needs. Tasks and Links are required.
+// Options are what New needs. Tasks, Links and Models are required.
 type Options struct {
-	Tasks Tasks
-	Links Links
+	Tasks  Tasks
+	Links  Links
+	Models Models
 
 	// PublicURL is the origin of every link; "": the origin of the request that
 	// submitted the task.
@@ -62,10 +72,26 @@ type Options struct {
 	Logger      *slog.Logger  // nil: slog.Default()
 }
 
+// hubOptions are the settings that all hubs have.
+func (o Options) hubOptions() signalr.HubOptions {
+	opts := o.Hub
+	// The guide's names, and ISO timestamps, in both protocols.
+	opts.JSONNames, opts.MessagePackNames, opts.MessagePackTimes = signalr.CamelCase, signalr.CamelCase, signalr.ISOString
+	opts.UserID = func(ctx context.Context) string {
+		p, _ := key.FromContext(ctx)
+		return p.KeyID
+	}
+	if opts.Logger == nil {
+		opts.Logger = o.Logger
+	}
+	return opts
+}
+
 // Hubs are Conduit's hubs. All methods are safe for concurrent use.
 type Hubs struct {
 	video  *taskHub
 	image  *taskHub
+	nav    *navigationHub
 	lost   lostKeys
 	every  time.Duration
 	logger *slog.Logger
@@ -75,8 +101,8 @@ var _ task.Publisher = (*Hubs)(nil)
 
 // New makes the hubs. It panics on options that cannot work.
 func New(o Options) *Hubs {
-	if o.Tasks == nil || o.Links == nil {
-		panic("push: Tasks and Links are required")
+	if o.Tasks == nil || o.Links == nil || o.Models == nil {
+		panic("push: Tasks, Links and Models are required")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -93,6 +119,7 @@ func New(o Options) *Hubs {
 		name: "image-generation", kind: task.Image, scope: key.ScopeImage, group: "image-",
 		events: []signalr.Declaration{ImageStarted, ImageProgress, ImageCompleted, ImageFailed, ImageCancelled},
 	}, &h.lost)
+	h.nav = newNavigationHub(o, &h.lost)
 	return h
 }
 
@@ -104,14 +131,19 @@ func (h *Hubs) Video() *signalr.Hub { return h.video.hub }
 // for the scope image.
 func (h *Hubs) Image() *signalr.Hub { return h.image.hub }
 
+// Navigation is the navigation hub, to be mounted at NavigationPath and below
+// in the same way, for the scope navigation.
+func (h *Hubs) Navigation() *signalr.Hub { return h.nav.hub }
+
 // All are all hubs, for health and shutdown.
-func (h *Hubs) All() []*signalr.Hub { return []*signalr.Hub{h.video.hub, h.image.hub} }
+func (h *Hubs) All() []*signalr.Hub { return []*signalr.Hub{h.video.hub, h.image.hub, h.nav.hub} }
 
 // taskHubs are the hubs that tasks are watched on.
 func (h *Hubs) taskHubs() []*taskHub { return []*taskHub{h.video, h.image} }
 
 // Publish sends a stored event to those who watch its task, on every server.
 func (h *Hubs) Publish(ctx context.Context, e task.Event) error {
+	h.nav.changed(e.KeyID)
 	for _, hub := range h.taskHubs() {
 		if hub.kind == e.Kind {
 			return hub.publish(ctx, e)
@@ -120,9 +152,14 @@ func (h *Hubs) Publish(ctx context.Context, e task.Event) error {
 	return fmt.Errorf("push: no hub for tasks of the kind %q", e.Kind)
 }
 
-// Run repairs, and ends connections whose credential has run out, every
-// RepairEvery until ctx ends.
+// Run keeps navigation states up to date, repairs, and ends connections whose
+// credential has run out, every RepairEvery until ctx ends.
 func (h *Hubs) Run(ctx context.Context) {
+	var navigation sync.WaitGroup
+	defer navigation.Wait()
+	navigation.Go(func() {
+		h.nav.run(ctx, func(err error) { h.logger.WarnContext(ctx, "navigation states are late", "error", err) })
+	})
 	tick := time.NewTicker(h.every)
 	defer tick.Stop()
 	for {

@@ -42,18 +42,9 @@ type taskHub struct {
 
 func newTaskHub(o Options, k kindOfHub, lost *lostKeys) *taskHub {
 	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost, logger: o.Logger}
-	opts := o.Hub
-	// The guide's names, and ISO timestamps, in both protocols.
-	opts.JSONNames, opts.MessagePackNames, opts.MessagePackTimes = signalr.CamelCase, signalr.CamelCase, signalr.ISOString
+	opts := o.hubOptions()
 	opts.Declares = append(slices.Clone(opts.Declares), k.events...)
-	opts.UserID = func(ctx context.Context) string {
-		p, _ := key.FromContext(ctx)
-		return p.KeyID
-	}
 	opts.OnConnected = h.connected
-	if opts.Logger == nil {
-		opts.Logger = o.Logger
-	}
 	h.hub = signalr.NewHub(k.name, opts)
 	signalr.Handle(h.hub, "SubscribeToTask", h.subscribe)
 	signalr.Handle(h.hub, "SubscribeToTaskFrom", h.subscribeFrom)
@@ -71,15 +62,20 @@ func (h *taskHub) connected(ctx context.Context, _ *signalr.Conn) error {
 }
 
 func (h *taskHub) principal(ctx context.Context) (key.Principal, error) {
+	return principalOf(ctx, h.scope, h.lost)
+}
+
+// principalOf is who calls, as long as that counts and has a scope.
+func principalOf(ctx context.Context, scope key.Scope, lost *lostKeys) (key.Principal, error) {
 	p, ok := key.FromContext(ctx)
 	now := time.Now()
 	switch {
 	case !ok:
 		return p, refuse(codeKey, "An API key is needed.")
-	case h.lost.has(p.KeyID, now), !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt):
+	case lost.has(p.KeyID, now), !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt):
 		return p, errKeyLost
-	case !p.Has(h.scope):
-		return p, refuse(codeScope, "The API key lacks the scope %s.", h.scope)
+	case !p.Has(scope):
+		return p, refuse(codeScope, "The API key lacks the scope %s.", scope)
 	}
 	return p, nil
 }

@@ -57,7 +57,8 @@ func (s *Server) compose() error {
 		Estimate:      estimates(catalog),
 		Logger:        s.log,
 	})
-	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log), Logger: s.log})
+	s.models = provider.NewAvailability(catalog, s.log)
+	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log), Logger: s.log})
 	tasks.AddPublisher(s.hubs)
 	s.workers, err = work.New(s.store.Driver(), work.Options{
 		Service: tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
@@ -147,7 +148,9 @@ func (s *Server) handler() http.Handler {
 func (s *Server) hubHandler() http.Handler {
 	hubs := http.NewServeMux()
 	for path, hub := range map[string]http.Handler{
-		push.VideoPath: s.keys.Middleware(key.Require(key.ScopeVideo)(s.hubs.Video())),
+		push.VideoPath:      s.keys.Middleware(key.Require(key.ScopeVideo)(s.hubs.Video())),
+		push.NavigationPath: s.keys.Middleware(key.Require(key.ScopeNavigation)(s.hubs.Navigation())),
+
 		push.ImagePath: s.keys.Middleware(key.Require(key.ScopeImage)(s.hubs.Image())),
 	} {
 		hubs.Handle(path, hub)

@@ -26,6 +26,7 @@ import (
 	"github.com/knnlabs/conduit/internal/api"
 	"github.com/knnlabs/conduit/internal/config"
 	"github.com/knnlabs/conduit/internal/key"
+	"github.com/knnlabs/conduit/internal/provider"
 	"github.com/knnlabs/conduit/internal/push"
 	"github.com/knnlabs/conduit/internal/store"
 	"github.com/knnlabs/conduit/internal/work"
@@ -52,6 +53,7 @@ type Server struct {
 	keys      *key.Authenticator
 	api       *api.Handler
 	hubs      *push.Hubs
+	models    *provider.Availability
 	workers   *work.Workers
 	http      *http.Server
 	listeners []net.Listener
@@ -168,6 +170,7 @@ func (s *Server) Run(ctx context.Context) error {
 	loops.Go(func() { s.keys.Run(background) })
 	loops.Go(func() { key.Watch(background, s.store, s.log, s.loseKey) })
 	loops.Go(func() { s.hubs.Run(background) })
+	loops.Go(func() { s.models.Run(background, 0) })
 
 	failed := make(chan error, len(s.listeners))
 	for _, l := range s.listeners {

@@ -61,7 +61,7 @@ type Store struct {
 
 	// What every change of a task runs is parsed once, on the writing connection.
 	// Statements end with their database.
-	getTask, updateTask, addEvent, countRunning *sql.Stmt
+	getTask, updateTask, addEvent, countRunning, raiseRevision *sql.Stmt
 	// As is what every look at a task runs, on those that read.
 	lookTask *sql.Stmt
 }
@@ -119,6 +119,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 		{&s.updateTask, s.write, updateTask},
 		{&s.addEvent, s.write, addEvent},
 		{&s.countRunning, s.write, countRunning},
+		{&s.raiseRevision, s.write, raiseRevision},
 		{&s.lookTask, s.read, getTask},
 	} {
 		if *p.into, err = p.db.PrepareContext(ctx, p.query); err != nil {

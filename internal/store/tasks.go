@@ -106,6 +106,9 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, c task.Creation) error {
 			return err
 		}
 	}
+	if err := s.raise(ctx, tx, rec.KeyID); err != nil {
+		return err
+	}
 	return s.appendEvent(ctx, tx, c.Event)
 }
 
@@ -216,10 +219,14 @@ func (s *Store) update(ctx context.Context, tx *sql.Tx, was, rec task.Record) er
 	if err != nil {
 		return err
 	}
-	if n, err := r.RowsAffected(); err != nil || n == 1 {
+	n, err := r.RowsAffected()
+	switch {
+	case err != nil:
 		return err
+	case n != 1:
+		return task.ErrFenced
 	}
-	return task.ErrFenced
+	return s.raise(ctx, tx, rec.KeyID)
 }
 
 func (s *Store) queue(ctx context.Context, tx *sql.Tx, id, provider string) error {
@@ -340,13 +347,23 @@ func (s *Store) Prune(ctx context.Context, keys, tasks time.Time, limit int) (me
 			return err
 		}
 		recs, err := collect(rows, scanRecord)
+		if err != nil {
+			return err
+		}
+		owners := map[string]struct{}{}
 		for _, rec := range recs {
 			for _, o := range rec.Outputs {
 				media = append(media, o.MediaKey)
 			}
+			owners[rec.KeyID] = struct{}{}
 		}
 		deleted = len(recs)
-		return err
+		for id := range owners {
+			if err := s.raise(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, 0, err

@@ -138,6 +138,7 @@ func (s *Service) Submit(ctx context.Context, r Request) (Task, bool, error) {
 		return Task{}, false, err
 	}
 	if created {
+		e.KeyID = r.KeyID
 		s.publish.hand(*e)
 	}
 	return t, created, nil
@@ -319,6 +320,7 @@ func (s *Service) change(ctx context.Context, id string, fn func(Tx, *Record) (C
 		return Record{}, err
 	}
 	if done.Event != nil {
+		done.Event.KeyID = rec.KeyID
 		s.publish.hand(*done.Event)
 	}
 	return rec, nil

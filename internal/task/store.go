@@ -82,6 +82,14 @@ type Store interface {
 	// Latest returns the newest Progress, or the terminal event.
 	Latest(ctx context.Context, id string) (Event, error)
 
+	// Overview returns where a key's tasks of kinds stand, as of one moment,
+	// with up to recent of the newest.
+	Overview(ctx context.Context, keyID string, kinds []Kind, recent int) (Overview, error)
+	// Revisions returns the revision of each key's Overview.
+	Revisions(ctx context.Context, keyIDs []string) (map[string]int64, error)
+	// RaiseRevisions raises the revision of every key.
+	RaiseRevisions(ctx context.Context) error
+
 	// Renew prolongs the leases of those of the tasks that an owner runs.
 	Renew(ctx context.Context, owner string, ids []string, until time.Time) error
 	// Held returns the attempts of the tasks that an owner runs.

@@ -128,6 +128,7 @@ func (n EventName) Terminal() bool {
 // by Public.
 type Event struct {
 	TaskID   string
+	KeyID    string // of the task's owner; for publishers only, events that were read have none
 	Kind     Kind
 	Sequence int64 // from 1, strictly rising per task
 	Attempt  int

@@ -45,6 +45,7 @@ func Run(t *testing.T, database func(t *testing.T) (open func() Store)) {
 		{"Due", testDue},
 		{"Parked", testParked},
 		{"Prune", testPrune},
+		{"Overview", testOverview},
 		{"EndedContext", testEndedContext},
 		{"Random", testRandom},
 		{"Keys", testKeys},
