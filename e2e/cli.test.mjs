@@ -15,7 +15,7 @@ after(() => conduit?.stop());
 test('in a terminal a bar moves, and the link comes last', async () => {
   const command = `'${conduit.binary}' generate video 'a paper boat' --watch`;
   const shown = await new Promise((done, bad) =>
-    execFile('script', ['--quiet', '--return', '--command', command, '/dev/null'], { cwd: conduit.folder, env: { ...conduit.env, TERM: 'xterm', COLUMNS: '100' }, timeout: 120_000 },
+    execFile('script', ['--quiet', '--return', '--command', command, '/dev/null'], { cwd: conduit.folder, env: { ...conduit.env, TERM: 'xterm', COLUMNS: '100' }, timeout: 300_000 },
       (error, stdout) => (error ? bad(new Error(stdout, { cause: error })) : done(stdout))),
   );
   const percents = [...shown.matchAll(/(\d+) ?%/g)].map((m) => +m[1]);
@@ -27,14 +27,14 @@ test('in a terminal a bar moves, and the link comes last', async () => {
 });
 
 test('without one it writes lines, and only the result to standard output', async () => {
-  const { code, stdout, stderr } = await conduit.cli('generate', 'video', 'a paper boat', '--watch');
+  const { code, stdout, stderr } = await conduit.cli('generate', 'video', 'a paper boat', '--size', '320x180', '--duration', '2', '--watch');
   assert.equal(code, 0, stderr);
   assert.ok(!/[\r\x1b]/.test(stdout + stderr));
   assert.equal((await fetch(stdout.match(/http:\/\/\S+\/v1\/media\/\S+/)?.[0])).status, 200);
 });
 
 test('without --watch it gives the task, which `watch` follows', async () => {
-  const made = await conduit.cli('generate', 'video', 'later');
+  const made = await conduit.cli('generate', 'video', 'later', '--size', '320x180', '--duration', '2');
   assert.equal(made.code, 0, made.stderr);
   const id = made.stdout.match(/task_[0-9a-f]{32}/)?.[0];
   assert.ok(id, made.stdout);

@@ -31,7 +31,7 @@ async function freePort() {
  * until polls a condition and gives back the first truthy answer. There is no
  * other waiting in these tests, so what is slow is slow and what hangs is named.
  */
-export async function until(what, condition, { within = 60_000, every = 50 } = {}) {
+export async function until(what, condition, { within = 180_000, every = 50 } = {}) {
   const deadline = Date.now() + within;
   let last;
   for (;;) {
@@ -119,7 +119,7 @@ export class Conduit {
   /** cli runs a subcommand to its end. */
   cli(...args) {
     return new Promise((done) => {
-      execFile(binary(), args, { cwd: this.folder, env: this.env, timeout: 120_000 }, (error, stdout, stderr) =>
+      execFile(binary(), args, { cwd: this.folder, env: this.env, timeout: 300_000 }, (error, stdout, stderr) =>
         done({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr }),
       );
     });
@@ -156,7 +156,7 @@ export class Conduit {
   }
 
   /** ended waits for a task's end. */
-  ended(id, options = { within: 180_000 }) {
+  ended(id, options = { within: 300_000 }) {
     return until(`${id} ends`, async () => {
       const task = await this.task(id);
       return !['pending', 'running'].includes(task.status) && task;

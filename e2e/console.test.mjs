@@ -68,7 +68,7 @@ describe('from the first start to a playing video', () => {
       assert.ok(Math.abs((+frame / 120) * 100 - +percent) <= 2, `frame ${frame} at ${percent} %`);
       if (i > 0) assert.ok(+frame > +seen[i - 1][1], 'frames rise');
     }
-    await card.getByText('Done', { exact: true }).waitFor({ timeout: 120_000 });
+    await card.getByText('Done', { exact: true }).waitFor();
     await assertPlays(card.locator('video'), { width: 1280, height: 720, duration: 4 });
     await until('the end was announced', async () => (await page.getByRole('log').textContent())?.includes('Done: a boat of paper'));
     assert.deepEqual(page.faults, []);
@@ -77,7 +77,7 @@ describe('from the first start to a playing video', () => {
   test('a task made elsewhere appears, and its video is there on demand', async () => {
     const id = await conduit.create({ prompt: 'made by curl' });
     const card = page.locator(`[data-task="${id}"]`);
-    await card.getByText('Done', { exact: true }).waitFor({ timeout: 60_000 });
+    await card.getByText('Done', { exact: true }).waitFor();
     await page.reload();
     await card.getByRole('button', { name: 'Show video' }).click();
     await assertPlays(card.locator('video'), { width: 320, height: 180, duration: 2 });
@@ -200,7 +200,7 @@ test('the page survives a server that is killed in the middle of a render', asyn
     await page.getByRole('status', { name: 'Connection' }).filter({ hasText: /Reconnecting|Connecting/ }).waitFor();
     await conduit.run();
     await connected(page);
-    await card.getByText('Done', { exact: true }).waitFor({ timeout: 150_000 });
+    await card.getByText('Done', { exact: true }).waitFor();
     await assertPlays(card.locator('video'), { width: 1280, height: 720, duration: 8 });
     assert.deepEqual(page.faults, []);
   } finally {

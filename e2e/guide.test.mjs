@@ -124,7 +124,7 @@ test("the README's example goes on where it stood when the connection was lost",
   await until('it moves', () => lines.some((line) => /^Progress [1-9]/.test(line)));
   await conduit.kill();
   await conduit.run();
-  await until('the end has come', () => lines.some((line) => line.startsWith('Completed ')), { within: 120_000 });
+  await until('the end has come', () => lines.some((line) => line.startsWith('Completed ')), { within: 300_000 });
   assert.match(lines.find((line) => line.startsWith('Completed ')), /http:\S+\/v1\/media\//);
   assert.equal(lines.filter((line) => /^(Completed|Failed|Cancelled)/.test(line)).length, 1);
 });

@@ -196,6 +196,14 @@ func (a *Authenticator) lookup(ctx context.Context, h Hash) (Key, error) {
 	return k, nil
 }
 
+// Recheck makes the next lookup read the change counter, so that a key that
+// Watch has found lost does not come back in what is left of the half second.
+func (a *Authenticator) Recheck() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.checked = time.Time{}
+}
+
 func (a *Authenticator) unavailable(ctx context.Context, err error) *Error {
 	if ctx.Err() == nil {
 		a.log.Error("a key could not be looked up", "error", err)

@@ -223,7 +223,9 @@ func (s *Server) drain(ctx context.Context) error {
 	return nil
 }
 
+// loseKey ends what a lost key holds; before that, nothing new lets it in.
 func (s *Server) loseKey(id string) {
+	s.keys.Recheck()
 	s.api.LoseKey(id)
 	s.hubs.LoseKey(id)
 }
