@@ -19,6 +19,10 @@
 // put into the request's context is in the context of the connection's methods.
 // HubOptions.UserID names the user by it.
 //
+// Credentials that end close their connections (HubOptions.AuthenticationExpires),
+// and clients of .NET 11, or this package's, show a new one in time
+// (HubOptions.AuthenticationRefresh).
+//
 // # Sending
 //
 // Messages are declared once, with their payload:
@@ -59,6 +63,12 @@
 //
 // NewClient connects to the hub of any SignalR server, reconnects, calls,
 // streams, and listens with the same events and queries.
+//
+// # Watching
+//
+// HubOptions.MeterProvider measures connections, and a TracerProvider, of hub or
+// client, traces calls, by the conventions of OpenTelemetry; Logger and
+// EnableMessageTracing tell what happens. Left out, they cost nothing.
 //
 // # Tests
 //
