@@ -78,7 +78,7 @@ type Renderer struct {
 	closed  bool
 	swept   time.Time
 	paces   map[provider.Kind]pace
-	wg      sync.WaitGroup            // of running jobs
+	wg      sync.WaitGroup // of running jobs
 }
 
 var (
