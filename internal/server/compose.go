@@ -137,6 +137,7 @@ func (s *Server) handler() http.Handler {
 
 	var h http.Handler = mux
 	h = cors(h, s.config.Cors.AllowedOrigins)
+	h = boundBodies(h, bodyPatience, restPatience)
 	h = logRequests(h, s.log)
 	h = nameRequests(h)
 	return forwarded(h, s.config.ForwardedHeaders)
