@@ -16,20 +16,20 @@ type invocation struct {
 	context.Context
 	cancel context.CancelFunc // nil: nobody can cancel it
 
-	conn           *Conn
-	id             string // "": no answer is wanted
-	target         string // for error sentences
-	method         *method
-	args           []wire.Raw // own memory
-	argsErr        error
-	stream         bool   // the client wants a stream
-	refusal        string // not empty: the answer is this error, nothing is called
-	uploads        []*upload
-	uploadsRefused string // like refusal, after other checks
-	failed         error  // what went wrong in the method or its stream
-	away           int    // goroutines of the method that wait for the client; guarded by inbound.mu
-	traced         bool   // the context has the trace of the message's headers
-	few            struct {
+	conn        *Conn
+	id          string // "": no answer is wanted
+	target      string // for error sentences
+	method      *method
+	args        []wire.Raw // own memory
+	argsErr     error
+	stream      bool   // the client wants a stream
+	refusal     string // not empty: the answer is this error, nothing is called
+	uploads     []*upload
+	lateRefusal string // like refusal, but what does not fit the method is told first
+	failed      error  // what went wrong in the method or its stream
+	away        int    // goroutines of the method that wait for the client; guarded by inbound.mu
+	traced      bool   // the context has the trace of the message's headers
+	few         struct {
 		args   [4]wire.Raw      // of args, as long as they suffice
 		values [4]reflect.Value // the same of the values of the parameters
 	}
@@ -69,7 +69,7 @@ func (c *Conn) invoked(m *wire.Message) error {
 		return c.startBeside(inv, m.StreamIDs)
 	}
 	if len(m.StreamIDs) != inv.method.uploads {
-		inv.uploadsRefused = fmt.Sprintf("An unexpected error occurred invoking '%s' on the server. HubException: Client sent %d stream(s), Hub method expects %d.",
+		inv.lateRefusal = fmt.Sprintf("An unexpected error occurred invoking '%s' on the server. HubException: Client sent %d stream(s), Hub method expects %d.",
 			inv.target, len(m.StreamIDs), inv.method.uploads)
 	}
 	return c.queueInvocation(inv)
@@ -96,21 +96,19 @@ func copyArguments(own, args []wire.Raw) []wire.Raw {
 func (c *Conn) startBeside(inv *invocation, streamIDs []string) error {
 	in := &c.in
 	in.mu.Lock()
-	limit := c.hub.opts.Limits.Streams
-	switch {
-	case in.over:
+	if in.over {
 		in.mu.Unlock()
 		return errStop
-	case inv.id != "" && inv.stream && in.calls[inv.id] != nil:
-		inv.refusal = fmt.Sprintf("Invocation ID '%s' is already in use.", inv.id)
-	case limit > 0 && (in.streams >= limit || len(in.uploads)+len(streamIDs) > limit):
-		inv.refusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Too many streams on this connection.", inv.target)
-	default:
-		inv.refusal = c.addUploads(inv, streamIDs)
 	}
-	if inv.refusal != "" {
+	if limit := c.hub.opts.Limits.Streams; limit > 0 && (in.streams >= limit || len(in.uploads)+len(streamIDs) > limit) {
 		in.mu.Unlock()
+		inv.lateRefusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Too many streams on this connection.", inv.target)
 		return c.queueInvocation(inv)
+	}
+	if inv.stream && in.calls[inv.id] != nil {
+		inv.lateRefusal = fmt.Sprintf("Invocation ID '%s' is already in use.", inv.id)
+	} else {
+		inv.lateRefusal = c.addUploads(inv, streamIDs)
 	}
 	in.streams++
 	c.makeCancellable(inv)
@@ -368,8 +366,8 @@ func (c *Conn) call(inv *invocation) (reflect.Value, error) {
 	case !m.stream && inv.stream:
 		return reflect.Value{}, &wrongMode{fmt.Sprintf("The client attempted to invoke the non-streaming '%s' method with a streaming invocation.", inv.target)}
 	}
-	if inv.uploadsRefused != "" {
-		return reflect.Value{}, &wrongMode{inv.uploadsRefused}
+	if inv.lateRefusal != "" {
+		return reflect.Value{}, &wrongMode{inv.lateRefusal}
 	}
 	upload := 0
 	for i, p := range m.params {

@@ -37,6 +37,8 @@ func TestStreamEndsWhenCancelled(t *testing.T) {
 		p.want(`{"type":2,"invocationId":"1","item":0}`, `{"type":2,"invocationId":"1","item":1}`)
 		p.send(`{"type":4,"invocationId":"1","target":"Ticks","arguments":[]}`)
 		p.want(`{"type":3,"invocationId":"1","error":"Invocation ID '1' is already in use."}`)
+		p.send(`{"type":4,"invocationId":"1","target":"Ticks","arguments":[1]}`) // binding is looked at first
+		p.want(`{"type":3,"invocationId":"1","error":"Failed to invoke 'Ticks' due to an error on the server."}`)
 		p.want(`{"type":2,"invocationId":"1","item":2}`)
 		p.send(`{"type":5,"invocationId":"1"}`, `{"type":5,"invocationId":"1"}`)
 		p.want(`{"type":3,"invocationId":"1"}`)
@@ -251,6 +253,30 @@ func TestStreamBufferCapacity(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestIDInUse: the answer does not wait for plain calls that run.
+func TestIDInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub("test", HubOptions{})
+		wait := func(ctx context.Context) { <-ctx.Done() }
+		Handle(h, "Wait", wait)
+		Handle(h, "Stream", func(ctx context.Context) iter.Seq2[int, error] {
+			return func(func(int, error) bool) { wait(ctx) }
+		})
+		Handle(h, "Upload", func(ctx context.Context, _ iter.Seq2[int, error]) { wait(ctx) })
+		p := connect(t, h, "c1")
+		p.send(`{"type":1,"invocationId":"0","target":"Wait","arguments":[]}`,
+			`{"type":4,"invocationId":"1","target":"Stream","arguments":[]}`,
+			`{"type":4,"invocationId":"1","target":"Stream","arguments":[]}`)
+		p.want(`{"type":3,"invocationId":"1","error":"Invocation ID '1' is already in use."}`)
+		p.send(`{"type":1,"invocationId":"2","target":"Upload","arguments":[],"streamIds":["a"]}`,
+			`{"type":1,"invocationId":"3","target":"Upload","arguments":[],"streamIds":["a"]}`)
+		p.want(`{"type":3,"invocationId":"3","error":"An unexpected error occurred invoking 'Upload' on the server. HubException: Stream ID 'a' is already in use."}`)
+		p.send(`{"type":5,"invocationId":"1"}`)
+		p.want(`{"type":3,"invocationId":"1"}`)
+		shutdown(t, h)
+	})
 }
 
 func TestTooManyStreams(t *testing.T) {
