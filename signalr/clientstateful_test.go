@@ -429,7 +429,9 @@ func TestClientStatefulNotOffered(t *testing.T) {
 }
 
 // statefulShown shows what a message says, with its sequence id.
-func statefulShown(m *wire.Message) string { return fmt.Sprintf("%s sequence %d", shown(m), m.SequenceID) }
+func statefulShown(m *wire.Message) string {
+	return fmt.Sprintf("%s sequence %d", shown(m), m.SequenceID)
+}
 
 // TestClientStatefulGolden has the client go through the recorded cut.
 func TestClientStatefulGolden(t *testing.T) {
