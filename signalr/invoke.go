@@ -290,6 +290,10 @@ func (c *Conn) cancelled(id string) {
 // run calls the method and answers. It does not panic.
 func (c *Conn) run(inv *invocation) {
 	defer c.finish(inv)
+	if err := c.admit(inv); err != nil {
+		c.answerError(inv, inv.failure(&callFailed{err}))
+		return
+	}
 	if inv.refusal != "" {
 		c.answerError(inv, inv.refusal)
 		return
@@ -316,6 +320,15 @@ func (c *Conn) run(inv *invocation) {
 	default:
 		c.answer(inv, result)
 	}
+}
+
+// admit asks the hub's owner whether the call may be made at all.
+func (c *Conn) admit(inv *invocation) error {
+	admit := c.hub.opts.Admit
+	if admit == nil {
+		return nil
+	}
+	return c.protect(inv, func() error { return admit(inv, c, inv.target) })
 }
 
 // finish forgets the invocation.

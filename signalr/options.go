@@ -119,6 +119,13 @@ type HubOptions struct {
 	// groups, but nothing reaches it; ctx has the values of the connection's
 	// and is not cancelled.
 	OnDisconnected func(ctx context.Context, c *Conn, cause error)
+	// Admit runs before every call of a client, in the calls' order: also of
+	// methods that do not exist, and before the arguments are bound, so that
+	// nothing a client sends as a call gets around it. method is as registered,
+	// else as the client wrote it. An error refuses the call, like one that the
+	// method returns. It may run for several calls of a connection at once.
+	// Default: every call is admitted.
+	Admit func(ctx context.Context, c *Conn, method string) error
 	// Filters wrap every call of a method, the first outermost.
 	Filters []Filter
 	// MeterProvider turns metrics on: signalr.server.connection.duration and

@@ -53,7 +53,7 @@ var rules = []rule{
 	},
 	{
 		from: "internal/push", allow: []string{"internal/task", "internal/key", "internal/provider", "internal/media", "signalr"},
-		modules: []string{}, tests: []string{"internal/store", "internal/store/...", "signalr/...", "github.com/google/go-cmp/...", "go.uber.org/goleak"},
+		modules: []string{"golang.org/x/time/rate"}, tests: []string{"internal/store", "internal/store/...", "signalr/...", "github.com/google/go-cmp/...", "go.uber.org/goleak"},
 		reason: "the only adapter between tasks and hubs, over signalr's public API alone",
 	},
 	{

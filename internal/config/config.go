@@ -103,6 +103,27 @@ type SignalR struct {
 
 	// Write every hub message into the log at debug level.
 	EnableMessageTracing bool
+
+	// How often clients may call hub methods. Every call counts once, also one
+	// that fails, and one for many tasks.
+	RateLimits RateLimits
+}
+
+// RateLimits bound calls of hub methods.
+type RateLimits struct {
+	// Calls a second and connection; 0 means no limit. What is above is
+	// refused, with when to try again.
+	Calls int `min:"0" max:"1000000"`
+
+	// Calls at once, of a connection that was silent before; 0 means no limit.
+	Burst int `min:"0" max:"1000000"`
+
+	// Calls a second of all connections of a key; 0 means no limit.
+	CallsPerKey int `min:"0" max:"100000000"`
+
+	// So many refused calls of a connection within ten seconds close it; 0
+	// means never.
+	Refusals int `min:"0" max:"1000000"`
 }
 
 // Redis names the server that joins several instances.
@@ -193,6 +214,7 @@ func Default() Config {
 			HandshakeTimeout:          15 * time.Second,
 			MaximumReceiveMessageSize: 32 * 1024,
 			StreamBufferCapacity:      10,
+			RateLimits:                RateLimits{Calls: 20, Burst: 200, CallsPerKey: 2000, Refusals: 200},
 		},
 		Redis:            Redis{ChannelPrefix: "conduit"},
 		Cors:             Cors{AllowedOrigins: []string{"*"}},

@@ -95,7 +95,7 @@ const guideTuning = `{
 func TestGuide(t *testing.T) {
 	c := mustLoad(t, guideSettings, nil)
 	want := SignalR{KeepAliveInterval: 15 * time.Second, ClientTimeoutInterval: 30 * time.Second, HandshakeTimeout: 15 * time.Second,
-		MaximumReceiveMessageSize: 32768, StreamBufferCapacity: 10}
+		MaximumReceiveMessageSize: 32768, StreamBufferCapacity: 10, RateLimits: Default().SignalR.RateLimits}
 	if c.SignalR != want {
 		t.Errorf("got %+v", c.SignalR)
 	}
@@ -105,7 +105,7 @@ func TestGuide(t *testing.T) {
 	}
 	c = mustLoad(t, guideTuning, nil)
 	want = SignalR{KeepAliveInterval: 30 * time.Second, ClientTimeoutInterval: time.Minute, HandshakeTimeout: 15 * time.Second,
-		MaximumReceiveMessageSize: 16384, StreamBufferCapacity: 10}
+		MaximumReceiveMessageSize: 16384, StreamBufferCapacity: 10, RateLimits: Default().SignalR.RateLimits}
 	if c.SignalR != want {
 		t.Errorf("got %+v", c.SignalR)
 	}

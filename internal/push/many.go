@@ -42,6 +42,7 @@ const (
 	codeKey         = "invalid_api_key"
 	codeScope       = "insufficient_scope"
 	codeInternal    = "internal_error"
+	codeRate        = "rate_limit_exceeded"
 )
 
 // callerError is an error for the caller that has a code as well.

@@ -119,12 +119,11 @@ type navigationHub struct {
 	wake     chan struct{}
 }
 
-func newNavigationHub(o Options, lost *lostKeys) *navigationHub {
+func newNavigationHub(o Options, lost *lostKeys, calls *limiter) *navigationHub {
 	h := &navigationHub{tasks: o.Tasks, models: o.Models, lost: lost, wake: make(chan struct{}, 1)}
 	h.watchers.models = o.Models.List()
-	opts := o.hubOptions()
+	opts := o.hubOptions(calls, h.connected)
 	opts.Declares = append(slices.Clone(opts.Declares), NavigationStateUpdated, ModelAvailabilityChanged)
-	opts.OnConnected = h.connected
 	h.hub = signalr.NewHub("navigation-state", opts)
 	signalr.Handle(h.hub, "GetNavigationState", h.get)
 	signalr.Handle(h.hub, "SubscribeToModel", h.subscribe)

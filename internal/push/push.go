@@ -65,16 +65,28 @@ type Options struct {
 	PublicURL string
 
 	// Hub are the settings of the hubs: timeouts, limits, KeepAlive, backplane.
-	// UserID, OnConnected and how payloads are written are the hubs' own.
+	// UserID, OnConnected, OnDisconnected, Admit and how payloads are written are the hubs' own.
 	Hub signalr.HubOptions
+
+	RateLimits RateLimits
 
 	RepairEvery time.Duration // how often the store is read for watched tasks; 0: 5 s
 	Logger      *slog.Logger  // nil: slog.Default()
 }
 
-// hubOptions are the settings that all hubs have.
-func (o Options) hubOptions() signalr.HubOptions {
+// hubOptions are the settings that all hubs have. connected is called for each
+// connection whose calls are then counted.
+func (o Options) hubOptions(calls *limiter, connected func(context.Context, *signalr.Conn) error) signalr.HubOptions {
 	opts := o.Hub
+	opts.Admit = calls.admit
+	opts.OnConnected = func(ctx context.Context, c *signalr.Conn) error {
+		if err := connected(ctx, c); err != nil {
+			return err
+		}
+		calls.join(ctx, c)
+		return nil
+	}
+	opts.OnDisconnected = func(_ context.Context, c *signalr.Conn, _ error) { calls.leave(c) }
 	// The guide's names, and ISO timestamps, in both protocols.
 	opts.JSONNames, opts.MessagePackNames, opts.MessagePackTimes = signalr.CamelCase, signalr.CamelCase, signalr.ISOString
 	opts.UserID = func(ctx context.Context) string {
@@ -110,16 +122,17 @@ func New(o Options) *Hubs {
 	if o.RepairEvery <= 0 {
 		o.RepairEvery = 5 * time.Second
 	}
+	calls := newLimiter(o.RateLimits)
 	h := &Hubs{every: o.RepairEvery, logger: o.Logger}
 	h.video = newTaskHub(o, kindOfHub{
 		name: "video-generation", kind: task.Video, scope: key.ScopeVideo, group: "video-",
 		events: []signalr.Declaration{VideoStarted, VideoProgress, VideoCompleted, VideoFailed, VideoCancelled},
-	}, &h.lost)
+	}, &h.lost, calls)
 	h.image = newTaskHub(o, kindOfHub{
 		name: "image-generation", kind: task.Image, scope: key.ScopeImage, group: "image-",
 		events: []signalr.Declaration{ImageStarted, ImageProgress, ImageCompleted, ImageFailed, ImageCancelled},
-	}, &h.lost)
-	h.nav = newNavigationHub(o, &h.lost)
+	}, &h.lost, calls)
+	h.nav = newNavigationHub(o, &h.lost, calls)
 	return h
 }
 

@@ -38,13 +38,13 @@ type taskHub struct {
 	lost    *lostKeys
 	watches watches
 	logger  *slog.Logger
+	calls   *limiter
 }
 
-func newTaskHub(o Options, k kindOfHub, lost *lostKeys) *taskHub {
-	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost, logger: o.Logger}
-	opts := o.hubOptions()
+func newTaskHub(o Options, k kindOfHub, lost *lostKeys, calls *limiter) *taskHub {
+	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost, logger: o.Logger, calls: calls}
+	opts := o.hubOptions(calls, h.connected)
 	opts.Declares = append(slices.Clone(opts.Declares), k.events...)
-	opts.OnConnected = h.connected
 	h.hub = signalr.NewHub(k.name, opts)
 	signalr.Handle(h.hub, "SubscribeToTask", h.subscribe)
 	signalr.Handle(h.hub, "SubscribeToTaskFrom", h.subscribeFrom)

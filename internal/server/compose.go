@@ -58,7 +58,8 @@ func (s *Server) compose() error {
 		Logger:        s.log,
 	})
 	s.models = provider.NewAvailability(catalog, s.log)
-	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log), Logger: s.log})
+	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log),
+		RateLimits: rateLimits(c.SignalR.RateLimits), Logger: s.log})
 	tasks.AddPublisher(s.hubs)
 	s.workers, err = work.New(s.store.Driver(), work.Options{
 		Service: tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
@@ -99,6 +100,17 @@ func estimates(catalog *provider.Catalog) func(task.Request) time.Duration {
 		return e.Estimate(provider.Request{Kind: provider.Kind(r.Kind), Model: r.Model, Prompt: r.Prompt,
 			Width: r.Width, Height: r.Height, Duration: r.Duration, FPS: r.FPS, Seed: r.Seed, N: r.N})
 	}
+}
+
+// rateLimits are the settings as the hubs take them.
+func rateLimits(r config.RateLimits) push.RateLimits {
+	orNone := func(n int) int {
+		if n == 0 {
+			return -1
+		}
+		return n
+	}
+	return push.RateLimits{Calls: orNone(r.Calls), Burst: orNone(r.Burst), CallsPerKey: orNone(r.CallsPerKey), Refusals: orNone(r.Refusals)}
 }
 
 // hubOptions are the settings of all hubs.
