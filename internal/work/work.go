@@ -155,12 +155,22 @@ func New[TTx any](driver riverdriver.Driver[TTx], o Options) (*Workers, error) {
 		Queues: queues, Workers: jobs, Logger: slog.New(warnings{o.Logger.Handler()}),
 		JobTimeout:                  -1, // a task has a deadline of its own
 		CompletedJobRetentionPeriod: time.Hour,
+		ReindexerIndexNames:         reindexed(driver.DatabaseName()),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("work: job queue: %w", err)
 	}
 	o.Service.AddPublisher(w)
 	return w, nil
+}
+
+// reindexed are the indexes that River builds anew every night. In SQLite that
+// is of no use, some of them are not there, and River would warn of that.
+func reindexed(database string) []string {
+	if database == riverdriver.DatabaseNameSQLite {
+		return []string{}
+	}
+	return nil // River's own list
 }
 
 // Owner is the name under which this process holds leases.

@@ -4,10 +4,20 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/riverqueue/river/riverdriver"
 
 	"github.com/knnlabs/conduit/internal/provider"
 	"github.com/knnlabs/conduit/internal/task"
 )
+
+func TestReindexed(t *testing.T) {
+	if got := reindexed(riverdriver.DatabaseNameSQLite); got == nil || len(got) != 0 {
+		t.Errorf("SQLite: %v", got)
+	}
+	if got := reindexed(riverdriver.DatabaseNamePostgres); got != nil {
+		t.Errorf("PostgreSQL: %v", got)
+	}
+}
 
 func TestCompletes(t *testing.T) {
 	f, m := newFake(), newMemory()
