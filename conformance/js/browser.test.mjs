@@ -5,7 +5,7 @@ import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import esbuild from 'esbuild';
 import { chromium } from 'playwright-core';
-import { remote } from './remote.mjs';
+import { remote, stopAll } from './remote.mjs';
 import { combinations, scenarios } from './scenarios/index.mjs';
 import { startServers } from './server.mjs';
 
@@ -34,8 +34,12 @@ after(async () => {
   await browser?.close();
   host?.closeAllConnections();
   host?.close();
+  await stopAll();
   await Promise.all(Object.values(servers ?? {}).map((server) => server.stop()));
 });
+
+const abreast = 4;
+const idle = [];
 
 /** open makes a page with a profile, and so a set of connections, of its own. */
 async function open() {
@@ -47,15 +51,12 @@ async function open() {
 }
 
 for (const combo of combinations) {
-  describe(`Chromium, ${combo.name}`, { concurrency: 6 }, () => {
+  describe(`Chromium, ${combo.name}`, { concurrency: abreast }, () => {
     for (const { name } of scenarios) {
       it(name, { timeout: 60_000 }, async () => {
-        const page = await open();
-        try {
-          await page.evaluate(([scenario, combination, at]) => window.run(scenario, combination, at), [name, combo.name, urls]);
-        } finally {
-          await page.context().close();
-        }
+        const page = idle.pop() ?? await open();
+        await page.evaluate(([scenario, combination, at]) => window.run(scenario, combination, at), [name, combo.name, urls]);
+        idle.push(page); // after a failure a fresh one is taken
       });
     }
   });

@@ -1,7 +1,7 @@
 // The official client in Node: every scenario over every combination.
 
 import { after, before, describe, it } from 'node:test';
-import { remote } from './remote.mjs';
+import { remote, stopAll } from './remote.mjs';
 import { combinations, Context, scenarios } from './scenarios/index.mjs';
 import { startServers } from './server.mjs';
 
@@ -12,7 +12,10 @@ before(async () => {
   urls = Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, server.url]));
 });
 
-after(() => Promise.all(Object.values(servers).map((server) => server.stop())));
+after(async () => {
+  await stopAll();
+  await Promise.all(Object.values(servers).map((server) => server.stop()));
+});
 
 for (const combo of combinations) {
   describe(`Node, ${combo.name}`, { concurrency: 12 }, () => {

@@ -9,7 +9,6 @@ export class Proxy {
   #server;
   #target;
   #sockets = new Set(); // of clients, and of upgrades to the server
-  #links = new Set(); // pairs of upgraded or streaming sockets
   #refusals = [];
   #delay = 0;
   #silent = false;
@@ -57,7 +56,12 @@ export class Proxy {
     });
   }
 
-  /** quiet resolves after pieces more pieces from the server. */
+  /** upgrades resolves when that many WebSockets were asked for. */
+  upgrades(count) {
+    return this.seen(() => this.requests.filter((r) => r.kind === 'websocket').length >= count);
+  }
+
+  /** pieces resolves after that many more pieces from the server. */
   pieces(count) {
     const until = this.fromServer + count;
     return this.seen(() => this.fromServer >= until);

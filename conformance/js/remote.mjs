@@ -13,6 +13,13 @@ const keep = (thing) => {
   return { id, url: thing.url };
 };
 
+/** stopAll ends what scenarios that failed have left. */
+export async function stopAll() {
+  const left = [...things.values()];
+  things.clear();
+  await Promise.all(left.map((thing) => thing.stop()));
+}
+
 export async function remote(name, ...args) {
   if (name === 'proxy') return keep(await Proxy.start(args[0]));
   if (name === 'server') return keep(await Server.start(args[0] ?? {}));

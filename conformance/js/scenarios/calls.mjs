@@ -28,7 +28,7 @@ export const calls = {
     const c = await t.connect();
     const call = c.invoke('Echo', 'a\ud800b');
     if (t.json) await fails(call, wrongType('Echo'));
-    else same(await call, 'a\ufffd\ufffd\ufffdb');
+    else ok(/^a\ufffd+b$/.test(await call), 'what is no text is replaced, by the client or by the server');
   },
 
   async 'whole numbers to the ends of 32 bits'(t) {

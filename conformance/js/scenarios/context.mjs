@@ -71,8 +71,16 @@ export class Context {
     const { id, url: at } = await this.remote('proxy', url);
     this.cleanup(() => this.remote('stop', id));
     const handle = { url: at };
-    for (const method of ['cut', 'refuse', 'accept', 'delay', 'silence', 'speak', 'pieces', 'requests']) {
+    for (const method of ['cut', 'refuse', 'accept', 'delay', 'silence', 'speak', 'pieces', 'upgrades', 'requests']) {
       handle[method] = (...args) => this.remote(method, id, ...args);
+    }
+    if (typeof window !== 'undefined' && this.polling) {
+      // A browser asks again by itself, unseen, when its poll is cut off.
+      const { cut } = handle;
+      handle.cut = async () => {
+        await handle.refuse({ kind: 'poll', status: 500, times: 1 });
+        await cut();
+      };
     }
     return handle;
   }

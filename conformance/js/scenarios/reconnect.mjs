@@ -56,8 +56,7 @@ export const reconnect = {
       reconnect: { nextRetryDelayInMilliseconds: (r) => { retries.push(r.previousRetryCount); return 10; } },
     });
     const back = reconnected(t, c);
-    await proxy.refuse({ kind: 'negotiate', status: 500, times: 2 });
-    await proxy.refuse({ kind: 'negotiate', times: 1 });
+    await proxy.refuse({ kind: 'negotiate', status: 500, times: 3 });
     await proxy.cut();
     await back;
     same(retries, [0, 1, 2, 3]);
@@ -141,6 +140,8 @@ export const reconnect = {
       for (let i = 0; i < 20; i++) subject.next(sent++);
       await proxy.cut();
       same(await calls, [null, round + 1, `${round}!`]);
+      await proxy.upgrades(round + 2);
+      same(await c.invoke('Echo', 'back'), 'back'); // a cut while it comes back would be the end
     }
     subject.complete();
     same(await sum, sent * (sent - 1) / 2);

@@ -98,7 +98,8 @@ export const streams = {
 
   async 'a long upload, beyond what the hub keeps'(t) {
     const c = await t.connect();
-    same(await c.invoke('Sum', upload(upTo(1000))), 499500);
+    const count = t.webSockets ? 1000 : 100; // each item is a POST of its own there
+    same(await c.invoke('Sum', upload(upTo(count))), count * (count - 1) / 2);
   },
 
   async 'up and down at once'(t) {
