@@ -16,7 +16,7 @@ func TestAdmit(t *testing.T) {
 		var refuse error
 		h := NewHub("test", HubOptions{Admit: func(_ context.Context, c *Conn, method string) error {
 			seen = append(seen, c.ID()+" "+method)
-			if refuse == errBoom { //nolint:errorlint // this very one
+			if refuse == errBoom { // this very one
 				panic("boom")
 			}
 			return refuse

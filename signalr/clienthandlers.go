@@ -18,7 +18,7 @@ type clientHandler struct {
 }
 
 // errClientArguments are arguments that do not fit the handler.
-var errClientArguments = errors.New("Client failed to parse argument(s).") // the .NET client's words
+var errClientArguments = errors.New("Client failed to parse argument(s).") //nolint:staticcheck // the .NET client's words
 
 // On has fn called when the server calls name, which is compared with case, as
 // in .NET. fn is a function
@@ -152,7 +152,7 @@ func (k *clientConn) invoked(m *wire.Message) error {
 	return nil
 }
 
-var errNoResult = errors.New("Client didn't provide a result.") // the official clients' words
+var errNoResult = errors.New("Client didn't provide a result.") //nolint:staticcheck // the official clients' words
 
 // call runs a handler. It does not panic.
 func (k *clientConn) call(h *clientHandler, name string, args []wire.Raw, unreadable error) (result any, err error) {

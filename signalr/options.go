@@ -284,7 +284,7 @@ func (o HubOptions) validate() error {
 		}
 	}
 	if o.AuthenticationRefresh && o.AuthenticationExpires == nil {
-		return fmt.Errorf("AuthenticationRefresh needs AuthenticationExpires") //nolint:staticcheck // the name of the option
+		return fmt.Errorf("AuthenticationRefresh needs AuthenticationExpires")
 	}
 	if o.MaximumReceiveMessageSize < -1 {
 		return fmt.Errorf("MaximumReceiveMessageSize is %d, must be positive, or -1 for no limit", o.MaximumReceiveMessageSize)

@@ -130,7 +130,7 @@ func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{Handler: allowEveryOrigin(mux), ReadHeaderTimeout: 15 * time.Second}
-	listener, err := net.Listen("tcp", f.addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.addr)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (b *boundBody) Read(p []byte) (int, error) {
 	_ = b.control.SetReadDeadline(begun.Add(b.left))
 	n, err := b.ReadCloser.Read(p)
 	b.left -= time.Since(begun)
-	b.ended = b.ended || err == io.EOF //nolint:errorlint // as io.Reader says it
+	b.ended = b.ended || err == io.EOF // as io.Reader says it
 	// Between reads nothing ends: when all is read, net/http watches the
 	// connection, and a deadline would look like a client that is gone.
 	_ = b.control.SetReadDeadline(time.Time{})

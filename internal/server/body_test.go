@@ -58,7 +58,7 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 		if got := answer(r); got != status {
 			t.Errorf("%s: %d", path, got)
 		}
-		if _, err := r.ReadByte(); err != io.EOF { //nolint:errorlint // as io.Reader says it
+		if _, err := r.ReadByte(); err != io.EOF { // as io.Reader says it
 			t.Errorf("%s: the connection is still there: %v", path, err)
 		}
 	}
