@@ -1,0 +1,103 @@
+// The client: options in, everything else through its parts.
+
+import type { Model } from './contract.js';
+import { InvalidOptionError } from './errors.js';
+import { HubLink, type ConnectionChange, type ConnectionState } from './link.js';
+import { record, settings, type ClientOptions } from './options.js';
+import { checkCall, Rest, type CallOptions } from './rest.js';
+import { ImageTasks, Videos } from './tasks.js';
+
+/** The hubs that can be connected to. */
+export type HubName = 'videos' | 'images';
+
+/** What `connect` takes. */
+export interface ConnectOptions {
+  /** Which hubs; left out: `['videos']`. The key needs the scope of each. */
+  hubs?: readonly HubName[];
+  signal?: AbortSignal;
+}
+
+/** What `GET /health/signalr` says. */
+export interface SignalRHealth {
+  status: 'Healthy' | 'Degraded' | 'Unhealthy';
+  /** Why it is not healthy. */
+  reasons?: string[];
+  /** By path. */
+  hubs?: Record<string, { connections: number }>;
+  backplane?: { kind: string; status: string };
+}
+
+/** A client of a Conduit server. One is enough for a program; all of it is safe to use at the same time. */
+export class ConduitCoreClient {
+  readonly videos: Videos;
+  readonly images: ImageTasks;
+  readonly models: {
+    /** list is the models that can be asked for. */
+    list(options?: CallOptions): Promise<Model[]>;
+    get(id: string, options?: CallOptions): Promise<Model>;
+  };
+  readonly health: {
+    /** signalR tells how the hubs are. */
+    signalR(options?: CallOptions): Promise<SignalRHealth>;
+  };
+
+  private readonly links: Record<HubName, HubLink>;
+
+  /** Throws an `InvalidOptionError` that names the option and what is allowed. Nothing is sent yet. */
+  constructor(options: ClientOptions = {}) {
+    const own = settings(options);
+    const rest = new Rest(own);
+    this.links = {
+      videos: new HubLink(own, 'Video', 'hubs/video-generation'),
+      images: new HubLink(own, 'Image', 'hubs/image-generation'),
+    };
+    this.enabled = own.signalR.enabled;
+    this.videos = new Videos({ settings: own, rest, kind: 'Video', link: this.links.videos });
+    this.images = new ImageTasks({ settings: own, rest, kind: 'Image', link: this.links.images });
+    const get = async <T>(path: string, call: CallOptions = {}) => {
+      checkCall(call);
+      return (await rest.call<T>({ ...call, method: 'GET', path })).value;
+    };
+    this.models = {
+      list: async (call) => (await get<{ data: Model[] }>('v1/models', call)).data,
+      get: (id, call) => {
+        if (typeof id !== 'string' || id === '') throw new InvalidOptionError('id', 'id must be the id of a model.');
+        return get<Model>(`v1/models/${encodeURIComponent(id)}`, call);
+      },
+    };
+    this.health = { signalR: (call) => get<SignalRHealth>('health/signalr', call) };
+  }
+
+  private readonly enabled: boolean;
+
+  /**
+   * connect opens hub connections and keeps them, used or not, until `disconnect`. With `autoConnect: false` it has to
+   * come before the first watch. It retries like every connection does.
+   */
+  async connect(options: ConnectOptions = {}): Promise<void> {
+    const { hubs = ['videos'], signal } = record('connect options', options, ['hubs', 'signal']);
+    checkCall(signal ? { signal } : {});
+    if (!Array.isArray(hubs) || !hubs.every((name) => name in this.links)) {
+      throw new InvalidOptionError('hubs', `hubs must be an array of ${Object.keys(this.links).join(', ')}.`);
+    }
+    if (!this.enabled) throw new InvalidOptionError('signalR.enabled', 'signalR.enabled is false: no hub is connected to.');
+    await Promise.all((hubs as readonly HubName[]).map((name) => this.links[name].connect(signal)));
+  }
+
+  /** disconnect closes every hub connection. Watches that are not over end with a `ConnectionError`. */
+  async disconnect(): Promise<void> {
+    await Promise.all(Object.values(this.links).map((link) => link.disconnect()));
+  }
+
+  /** The state of a hub's connection. */
+  connectionState(hub: HubName = 'videos'): ConnectionState {
+    return this.links[hub].state;
+  }
+
+  /** onConnectionChange tells every change of every hub's connection until the returned function is called. */
+  onConnectionChange(listener: (change: ConnectionChange) => void): () => void {
+    if (typeof listener !== 'function') throw new InvalidOptionError('listener', 'listener must be a function.');
+    const undo = Object.values(this.links).map((link) => link.onChange(listener));
+    return () => undo.forEach((f) => f());
+  }
+}

@@ -1,0 +1,55 @@
+// Lists that read on by themselves.
+
+import type { Task, TaskStatus } from './contract.js';
+import type { Rest } from './rest.js';
+
+/** What a list takes. */
+export interface ListOptions {
+  /** One status or several; left out: all. */
+  status?: TaskStatus | readonly TaskStatus[];
+  /** Tasks in one request, 1 to 100; default 20. */
+  limit?: number;
+  /** The id of the task after which the list begins. */
+  after?: string;
+  signal?: AbortSignal;
+}
+
+export const listNames: readonly string[] = ['status', 'limit', 'after', 'signal'];
+
+/** One request's worth of a list. */
+export interface TaskPage {
+  data: Task[];
+  has_more: boolean;
+  first_id: string | null;
+  last_id: string | null;
+}
+
+/** Tasks, newest first. Iterate over it: it asks for the next page when it is needed. */
+export class TaskList implements AsyncIterable<Task> {
+  /** @internal */
+  constructor(
+    private readonly rest: Rest,
+    private readonly kind: 'video' | 'image',
+    private readonly options: ListOptions,
+  ) {}
+
+  /** page reads one page: the first, or the one after a task. */
+  async page(after = this.options.after): Promise<TaskPage> {
+    const { status, limit, signal } = this.options;
+    const query = new URLSearchParams({ kind: this.kind });
+    if (limit !== undefined) query.set('limit', String(limit));
+    if (after !== undefined) query.set('after', after);
+    for (const word of status === undefined ? [] : [status].flat()) query.append('status', word);
+    const { value } = await this.rest.call<TaskPage>({ method: 'GET', path: `v1/tasks?${query}`, ...(signal ? { signal } : {}) });
+    return value;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Task, void, undefined> {
+    for (let after = this.options.after; ; ) {
+      const page = await this.page(after);
+      yield* page.data;
+      if (!page.has_more || !page.last_id) return;
+      after = page.last_id;
+    }
+  }
+}

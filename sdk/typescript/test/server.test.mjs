@@ -1,0 +1,362 @@
+// The SDK against the real server.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Conduit, long, short, until } from '../../../e2e/conduit.mjs';
+import { AuthenticationError, BadRequestError, ConduitCoreClient, ConnectionError, NotFoundError, PermissionError, RateLimitError, TaskCancelledError, TaskFailedError, TimeoutError } from '@knn_labs/conduit-core-client';
+import { Proxy } from './proxy.mjs';
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+let conduit;
+const clients = [];
+before(async () => (conduit = await Conduit.start()));
+after(async () => {
+  await Promise.all(clients.map((c) => c.disconnect()));
+  await conduit?.stop();
+});
+
+function client({ signalR = {}, ...options } = {}) {
+  const made = new ConduitCoreClient({
+    apiKey: conduit.key, baseURL: conduit.url, logger: quiet, ...options,
+    signalR: { reconnectInterval: 200, reconnectAttempts: 20, maxReconnectInterval: 500, ...signalR },
+  });
+  clients.push(made);
+  return made;
+}
+
+/** collect reads a watch to its end. */
+async function collect(watch) {
+  const events = [];
+  for await (const event of watch) events.push(event);
+  return events;
+}
+
+/** assertLife checks what is promised of the events of one watch. */
+function assertLife(events, kind = 'Video', end = 'Completed') {
+  let last = 0;
+  for (const [i, event] of events.entries()) {
+    assert.ok(event.sequence > last, `sequence ${event.sequence} after ${last}`);
+    last = event.sequence;
+    assert.ok(event.timestamp instanceof Date && !Number.isNaN(event.timestamp.getTime()));
+    assert.match(event.eventType, new RegExp(`^${kind}Generation(Started|Progress|Completed|Failed|Cancelled)$`));
+    assert.equal(/(Started|Progress)$/.test(event.eventType), i < events.length - 1, 'the end is the last, and the only one');
+  }
+  assert.equal(events.at(-1)?.eventType, `${kind}Generation${end}`);
+}
+
+describe('a video', () => {
+  test('generate resolves with it', async () => {
+    const seen = [];
+    let task;
+    const video = await client().videos.generate({ ...short }, { onProgress: (e) => seen.push(e.progress), onTask: (t) => (task = t) });
+    assert.equal(video.taskId, task.task_id);
+    assert.equal(video.metadata.width, 320);
+    assert.equal(video.duration, 2);
+    assert.equal(video.seed, 7);
+    assert.match(video.requestId, /^sdk_/);
+    assert.ok(seen.length >= 1 && seen.every((n, i) => i === 0 || n >= seen[i - 1]), seen.join(' '));
+    assert.equal((await fetch(video.url)).status, 200);
+  });
+
+  for (const [what, options] of [
+    ['WebSockets', { transports: ['WEBSOCKETS'] }],
+    ['server-sent events', { transports: ['serverSentEvents'] }],
+    ['long polling', { transports: ['longPolling'] }],
+    ['no hub: the event stream', { enabled: false }],
+    ['defaults', undefined],
+  ]) {
+    test(`watch over ${what}`, async () => {
+      const c = options ? client({ signalR: options }) : new ConduitCoreClient({ apiKey: conduit.key, baseURL: conduit.url, logger: quiet });
+      const states = [];
+      c.onConnectionChange(({ state }) => states.push(state));
+      const { task_id } = await c.videos.generateAsync({ ...short, prompt: what });
+      assertLife(await collect(c.videos.watch(task_id)));
+      // Once more, after the end.
+      assertLife(await collect(c.videos.watch(task_id)));
+      if (options?.enabled === false) assert.deepEqual(states, []);
+      else await until('the connection closes with the last watch', () => c.connectionState() === 'disconnected');
+    });
+  }
+
+  test('without event streams, by polling', async () => {
+    const fetch = (url, init) => (String(url).endsWith('/events') ? Promise.resolve(new Response('<html>', { headers: { 'content-type': 'text/html' } })) : globalThis.fetch(url, init));
+    const c = client({ fetch, pollInterval: 100, signalR: { enabled: false } });
+    const { task_id } = await c.videos.generateAsync({ ...short, duration: 4 });
+    const polled = await collect(c.videos.watch(task_id));
+    assertLife(polled);
+    const [pushed] = (await collect(client().videos.watch(task_id))).slice(-1);
+    assert.deepEqual(Object.keys(polled.at(-1)).sort(), Object.keys(pushed).sort());
+    assert.deepEqual(polled.at(-1).metadata, pushed.metadata);
+    assert.equal(polled.at(-1).sequence, pushed.sequence);
+  });
+
+  test('get, list, cancel, retry', async () => {
+    const c = client();
+    const made = await c.videos.generateAsync({ ...long });
+    assert.equal((await c.videos.get(made.task_id)).prompt, long.prompt);
+    const ends = collect(c.videos.watch(made.task_id));
+    assert.equal((await c.videos.cancel(made.task_id)).status, 'cancelled');
+    assertLife(await ends, 'Video', 'Cancelled');
+    const again = await c.videos.retry(made.task_id);
+    assert.equal(again.retry_of, made.task_id);
+    await c.videos.cancel(again.task_id);
+    const ids = [];
+    for await (const task of c.videos.list({ limit: 1, status: 'cancelled' })) ids.push(task.task_id);
+    assert.deepEqual(ids.slice(0, 2), [again.task_id, made.task_id]);
+    const completed = await c.videos.list({ status: ['completed'] }).page();
+    assert.ok(completed.data.every((t) => t.status === 'completed'));
+  });
+
+  test('a cancelled one rejects, an aborted wait leaves or cancels it', async () => {
+    const c = client();
+    let id;
+    const cancelled = c.videos.generate({ ...long }, { onTask: (t) => (id = t.task_id), onProgress: () => void c.videos.cancel(id).catch(() => {}) });
+    await assert.rejects(cancelled, (e) => e instanceof TaskCancelledError && e instanceof TaskFailedError && e.errorCode === 'cancelled' && /^sdk_/.test(e.requestId));
+
+    const abort = new AbortController();
+    const reason = new Error('enough');
+    await assert.rejects(c.videos.generate({ ...long }, { signal: abort.signal, cancelOnAbort: true, onTask: (t) => (id = t.task_id), onProgress: () => abort.abort(reason) }), reason);
+    assert.equal((await c.videos.get(id)).status, 'cancelled');
+    await assert.rejects(c.videos.generate({ ...long }, { timeout: 300, cancelOnAbort: true }), TimeoutError);
+    await assert.rejects(c.videos.generate({ ...long }, { signal: AbortSignal.abort(reason) }), reason);
+  });
+
+  test('one that times out fails with its code', async () => {
+    await assert.rejects(client().videos.generate({ ...long, duration: 60, timeout_seconds: 1 }), (e) => e instanceof TaskFailedError && e.errorCode === 'timed_out');
+  });
+
+  test('an idempotency key makes one task', async () => {
+    const c = client();
+    const [a, b] = await Promise.all([1, 2].map(() => c.videos.generateAsync({ ...short }, { idempotencyKey: 'the-same' })));
+    assert.equal(a.task_id, b.task_id);
+    await assert.rejects(c.videos.generateAsync({ ...short, seed: 8 }, { idempotencyKey: 'the-same' }), (e) => e instanceof BadRequestError && e.code === 'idempotency_key_reused');
+  });
+
+  test('afterSequence', async () => {
+    const c = client();
+    const { taskId } = await c.videos.generate({ ...short });
+    const { sequence } = await c.videos.get(taskId);
+    assert.deepEqual(await collect(c.videos.watch(taskId, { afterSequence: sequence })), []);
+    assert.deepEqual(await collect(c.videos.watch(taskId, { afterSequence: sequence + 100 })), []);
+    assert.deepEqual((await collect(c.videos.watch(taskId, { afterSequence: sequence - 1 }))).map((e) => e.sequence), [sequence]);
+    const seen = await collect(client({ signalR: { enabled: false } }).videos.watch(taskId, { afterSequence: 1 }));
+    assert.equal(seen.at(-1).sequence, sequence);
+  });
+});
+
+test('images', async () => {
+  const c = client();
+  const made = await c.images.generate({ prompt: 'a lighthouse', size: '256x256', n: 2 });
+  assert.equal(made.images.length, 2);
+  assert.equal(made.url, made.images[0].url);
+  assert.equal((await fetch(made.url)).status, 200);
+  assertLife(await collect(c.images.watch(made.taskId)), 'Image');
+  assertLife(await collect(client({ signalR: { enabled: false } }).images.watch(made.taskId)), 'Image');
+  assert.equal((await c.images.get(made.taskId)).kind, 'image');
+  await assert.rejects(c.videos.watch(made.taskId).done, NotFoundError);
+  await assert.rejects(client({ signalR: { enabled: false } }).videos.watch(made.taskId).done, NotFoundError);
+});
+
+test('models and health', async () => {
+  const c = client();
+  assert.ok((await c.models.list()).some((m) => m.id === 'local-video'));
+  assert.equal((await c.models.get('local-video')).conduit.kind, 'video');
+  const health = await c.health.signalR();
+  assert.equal(health.status, 'Healthy');
+  assert.ok('/hubs/video-generation' in health.hubs);
+});
+
+describe('connections', () => {
+  test('autoConnect: false wants connect first, which keeps the connection', async () => {
+    const c = client({ signalR: { autoConnect: false } });
+    const { task_id } = await c.videos.generateAsync({ ...short });
+    await assert.rejects(c.videos.watch(task_id).done, (e) => e instanceof ConnectionError && /autoConnect is false.*connect\(/.test(e.message));
+    await c.connect();
+    assert.equal(c.connectionState(), 'connected');
+    assertLife(await collect(c.videos.watch(task_id)));
+    await c.connect();
+    assert.equal(c.connectionState(), 'connected');
+    const open = c.videos.watch((await c.videos.generateAsync({ ...long })).task_id);
+    await c.disconnect();
+    await assert.rejects(open.done, ConnectionError);
+    assert.equal(c.connectionState(), 'disconnected');
+    await c.videos.cancel(open.taskId);
+  });
+
+  test('1,000 watches on one connection', async () => {
+    const c = client();
+    const made = await Promise.all(Array.from({ length: 8 }, (_, i) => c.videos.generateAsync({ ...short, seed: i })));
+    // By both of its names, from many sides, and as separate connections' worth of tasks.
+    const watches = Array.from({ length: 1000 }, (_, i) => c.videos.watch(made[i % 8].task_id, { afterSequence: 0 }));
+    await until('one connection', async () => (await c.health.signalR()).hubs['/hubs/video-generation'].connections >= 1);
+    const all = await Promise.all(watches.map(collect));
+    for (const events of all) assertLife(events);
+  });
+
+  test('a server that is killed in the middle of a task, and comes back', async () => {
+    const own = await Conduit.start();
+    try {
+      for (const enabled of [true, false]) {
+        const c = new ConduitCoreClient({ apiKey: own.key, baseURL: own.url, logger: quiet, signalR: { enabled, reconnectInterval: 200, reconnectAttempts: 100, maxReconnectInterval: 300 } });
+        const states = [];
+        c.onConnectionChange(({ state }) => states.at(-1) !== state && states.push(state));
+        let killed;
+        const events = [];
+        const end = c.videos.generate({ ...long, size: '640x360', duration: 8 }, {
+          onEvent: (e) => {
+            events.push(e);
+            if (e.currentFrame > 10 && !killed) killed = own.kill().then(() => own.run());
+          },
+        });
+        await end;
+        await killed;
+        assert.ok(killed);
+        assertLife(events);
+        if (enabled) assert.ok(states.join(' ').startsWith('connecting connected reconnecting connected'), states.join(' '));
+      }
+    } finally {
+      await own.stop();
+    }
+  });
+});
+
+describe('who asks', () => {
+  test('a wrong key', async () => {
+    for (const signalR of [{}, { enabled: false }]) {
+      const c = client({ apiKey: `condt_${'x'.repeat(43)}`, signalR });
+      await assert.rejects(c.videos.generate({ ...short }), (e) => e instanceof AuthenticationError && e.code === 'invalid_api_key' && /^sdk_/.test(e.requestId));
+      await assert.rejects(c.videos.watch('task_' + '0'.repeat(32)).done, (e) => e instanceof AuthenticationError && /^sdk_/.test(e.requestId));
+    }
+  });
+
+  test('a key without the scope', async () => {
+    const { key } = await conduit.newKey('--name', 'sdk-images', '--scopes', 'image');
+    const c = client({ apiKey: key });
+    await assert.rejects(c.videos.generate({ ...short }), PermissionError);
+    await assert.rejects(c.videos.watch('task_' + '0'.repeat(32)).done, PermissionError);
+  });
+
+  test('an unknown task', async () => {
+    for (const signalR of [{}, { enabled: false }]) {
+      const c = client({ signalR });
+      const watch = c.videos.watch('task_' + '0'.repeat(32));
+      await assert.rejects(collect(watch), NotFoundError);
+      await assert.rejects(watch.done, NotFoundError);
+      await assert.rejects(c.videos.get('task_' + '0'.repeat(32)), (e) => e instanceof NotFoundError && e.code === 'task_not_found');
+      // It spoils nothing for a task beside it.
+      const { task_id } = await c.videos.generateAsync({ ...short });
+      const [bad, good] = [c.videos.watch('task_' + '1'.repeat(32)), c.videos.watch(task_id)];
+      await assert.rejects(bad.done, NotFoundError);
+      assertLife(await collect(good));
+    }
+  });
+
+  for (const enabled of [true, false]) {
+    test(`a revoked key ends its watches, ${enabled ? 'hub' : 'stream'}`, async () => {
+      const name = `sdk-gone-${enabled}`;
+      const { key } = await conduit.newKey('--name', name, '--scopes', 'video');
+      const c = client({ apiKey: key, signalR: { enabled } });
+      let began;
+      const first = new Promise((resolve) => (began = resolve));
+      const { task_id } = await c.videos.generateAsync({ ...long });
+      const watch = c.videos.watch(task_id, { onEvent: () => began() });
+      await first;
+      assert.equal((await conduit.cli('keys', 'revoke', name)).code, 0);
+      await assert.rejects(watch.done, AuthenticationError);
+    });
+  }
+
+  test('a refused field', async () => {
+    await assert.rejects(client().videos.generate({ ...short, size: 'huge' }), (e) => e instanceof BadRequestError && e.param === 'size' && e.status === 400);
+    await assert.rejects(client().videos.retry('task_' + '0'.repeat(32)), NotFoundError);
+  });
+});
+
+describe('through a proxy', () => {
+  let proxy;
+  before(async () => (proxy = await Proxy.start(conduit.port)));
+  after(() => proxy?.stop());
+  const through = (signalR = {}) => client({ baseURL: proxy.url, signalR });
+
+  test('that cuts again and again', async () => {
+    for (const signalR of [{}, { transports: ['serverSentEvents'] }, { transports: ['longPolling'] }, { enabled: false }]) {
+      const c = through(signalR);
+      let cuts = 0;
+      const events = [];
+      const { task_id } = await c.videos.generateAsync({ ...long, size: '640x360', duration: 5 });
+      const watch = c.videos.watch(task_id, {
+        onEvent: (e) => {
+          events.push(e);
+          if (e.progress >= cuts * 20 && cuts < 4) {
+            cuts++;
+            proxy.cut();
+          }
+        },
+      });
+      await watch.done;
+      assert.ok(cuts > 1, `${cuts}`);
+      assertLife(events);
+    }
+  });
+
+  test('that delays', async () => {
+    proxy.delay = 150;
+    try {
+      assertLife(await collect(through().videos.watch((await through().videos.generateAsync({ ...short })).task_id)));
+    } finally {
+      proxy.delay = 0;
+    }
+  });
+
+  test('that refuses: an error, or by polling, as chosen', async () => {
+    const { task_id } = await client().videos.generateAsync({ ...short });
+    const refused = { reconnectAttempts: 2, reconnectInterval: 10 };
+    proxy.refuse = (request) => request.url.startsWith('/hubs/');
+    try {
+      const states = [];
+      const c = through(refused);
+      c.onConnectionChange(({ state, error }) => states.push([state, error?.constructor.name]));
+      await assert.rejects(c.videos.watch(task_id).done, (e) => e instanceof ConnectionError && /tried again 2 times/.test(e.message));
+      assert.deepEqual(states.at(-1)[0], 'disconnected');
+      await assert.rejects(through(refused).connect(), ConnectionError);
+      assertLife(await collect(through({ ...refused, afterLastAttempt: 'poll' }).videos.watch(task_id)));
+    } finally {
+      proxy.refuse = undefined;
+    }
+  });
+
+  test('that knows no WebSockets', async () => {
+    proxy.refuseUpgrade = true;
+    try {
+      const c = through();
+      assertLife(await collect(c.videos.watch((await c.videos.generateAsync({ ...short })).task_id)));
+    } finally {
+      proxy.refuseUpgrade = false;
+    }
+  });
+
+  test('that answers with pages of its own', async () => {
+    const { task_id } = await client().videos.generateAsync({ ...short });
+    for (const status of [200, 502]) {
+      proxy.refuse = () => status;
+      try {
+        for (const signalR of [{ reconnectAttempts: 1, reconnectInterval: 10 }, { enabled: false, reconnectAttempts: 1, reconnectInterval: 10 }]) {
+          const c = client({ baseURL: proxy.url, maxRetries: 0, signalR });
+          await assert.rejects(c.videos.get(task_id), (e) => e.message.includes(`${status}`) && e.message.includes('text/html') && !e.message.includes('<html') && !!e.requestId);
+          await assert.rejects(c.videos.watch(task_id).done, (e) => !(e instanceof RateLimitError) && !!e.requestId);
+        }
+      } finally {
+        proxy.refuse = undefined;
+      }
+    }
+  });
+
+  test('that loses the answer to a POST: one task', async () => {
+    const list = async () => (await client().videos.list({ limit: 100 }).page()).data.filter((t) => t.prompt === 'bought once').length;
+    proxy.loseAnswers = 1;
+    await through().videos.generateAsync({ ...short, prompt: 'bought once' });
+    assert.equal(proxy.loseAnswers, 0);
+    assert.equal(await list(), 1);
+  });
+});
