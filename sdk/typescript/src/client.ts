@@ -60,7 +60,7 @@ export class ConduitCoreClient {
     };
     this.models = {
       list: async (call) => (await get<{ data: Model[] }>('v1/models', call)).data,
-      get: (id, call) => {
+      get: async (id, call) => {
         if (typeof id !== 'string' || id === '') throw new InvalidOptionError('id', 'id must be the id of a model.');
         return get<Model>(`v1/models/${encodeURIComponent(id)}`, call);
       },

@@ -100,7 +100,7 @@ const lacksScope = /API key lacks the scope/i;
 /** reasonOf says why a connection could not be made, or was lost. */
 export function reasonOf(connection: Connection, path: string, cause: unknown): Reason {
   const { requestId } = connection;
-  const text = cause === undefined ? 'the server closed it' : say(cause);
+  const text = cause === undefined ? 'the server closed it.' : sentence(say(cause));
   let status = connection.refused();
   if (keyEnded.test(text)) status = 401;
   else if (lacksScope.test(text)) status = 403;
@@ -111,6 +111,8 @@ export function reasonOf(connection: Connection, path: string, cause: unknown): 
   const error = new ConnectionError(`There is no connection to /${path}: ${text}`, { requestId, cause });
   return { error, final: status === 404, missing: status === 404 };
 }
+
+const sentence = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 /** What a failed call of a hub's method means for a task. */
 export type Refusal = { kind: 'final'; error: ConduitError } | { kind: 'again' } | { kind: 'unknown method' };

@@ -63,6 +63,7 @@ export class HubLink {
   private single = false; // the server has no SubscribeToTasks
   private pinned = false; // by connect
   private current: Connection | undefined; // while connected
+  private readonly backoff: Backoff; // of the connection
   private running: Promise<void> | undefined;
   private stop: AbortController | undefined;
   private idle: ReturnType<typeof setTimeout> | undefined;
@@ -73,7 +74,9 @@ export class HubLink {
     private readonly settings: Settings,
     private readonly kind: Kind,
     readonly path: string,
-  ) {}
+  ) {
+    this.backoff = new Backoff(settings.signalR.retry);
+  }
 
   get state(): ConnectionState {
     return this.now;
@@ -177,11 +180,12 @@ export class HubLink {
 
   /** run keeps a connection until nothing wants it or it cannot be had. */
   private async run(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(this.settings.signalR.retry);
+    const { backoff } = this;
+    backoff.reset();
     this.change('connecting');
     while (!signal.aborted) {
       const connection = open(this.settings, this.path);
-      const lost = this.attach(connection, () => backoff.reset());
+      const lost = this.attach(connection);
       const halt = () => void connection.hub.stop().catch(() => {});
       signal.addEventListener('abort', halt, { once: true });
       let cause: unknown;
@@ -214,10 +218,10 @@ export class HubLink {
   }
 
   /** attach listens to a connection; the promise is its end. */
-  private attach(connection: Connection, proven: () => void): Promise<unknown> {
+  private attach(connection: Connection): Promise<unknown> {
     for (const name of eventNames) {
       connection.hub.on(name, (payload: unknown) => {
-        proven();
+        this.backoff.reset(); // it works; attempts are counted from here on
         const event = decode(this.kind, payload);
         if (event) this.receive(event);
         else this.settings.log.write('Debug', `An event of /${this.path} that is not known here was passed over.`);
@@ -326,6 +330,7 @@ export class HubLink {
     if (!this.single) {
       try {
         const told = await connection.hub.invoke<unknown>('SubscribeToTasks', asked);
+        this.backoff.reset();
         for (const { taskId, error } of Array.isArray(told) ? (told as Told[]) : []) {
           if (typeof taskId === 'string' && error) this.refused(connection, taskId, textOf(error));
         }
@@ -341,6 +346,7 @@ export class HubLink {
     for (const { taskId, afterSequence } of asked) {
       connection.hub
         .invoke('SubscribeToTaskFrom', taskId, afterSequence)
+        .then(() => this.backoff.reset())
         .catch((error: unknown) => this.refused(connection, taskId, say(error)));
     }
   }

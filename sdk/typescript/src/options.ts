@@ -142,14 +142,14 @@ function environment(name: string): string | undefined {
   return (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env?.[name] || undefined;
 }
 
-/** inBrowser is true in pages and in their workers. */
+/** pageOrigin is the origin of a page or of its worker, if this is one. */
 function pageOrigin(): string | undefined {
   const origin = (globalThis as { location?: { origin?: string } }).location?.origin;
   return origin && /^https?:/.test(origin) ? origin : undefined;
 }
 
 function base(value: string | undefined): string {
-  const text = value ?? pageOrigin() ?? environment('CONDUIT_BASE_URL') ?? 'https://api.conduit.ai';
+  const text = value === undefined ? (pageOrigin() ?? environment('CONDUIT_BASE_URL') ?? 'https://api.conduit.ai') : value;
   const allowed = 'an absolute http or https address without query, such as https://api.conduit.ai';
   if (typeof text !== 'string') refuse('baseURL', allowed, text);
   let url: URL;
@@ -174,7 +174,7 @@ function keyText(value: unknown): string {
 function apiKey(value: ClientOptions['apiKey'], log: Log): (() => Promise<string>) | undefined {
   const known = (key: unknown) => (log.key = keyText(key));
   if (typeof value === 'function') return async () => known(await value());
-  const text = value ?? environment('CONDUIT_API_KEY');
+  const text = value === undefined ? environment('CONDUIT_API_KEY') : value;
   if (text === undefined) {
     return pageOrigin() ? undefined : refuse('apiKey', 'given: a virtual key, or CONDUIT_API_KEY in the environment');
   }
@@ -192,8 +192,8 @@ const signalRNames = [
 export function settings(given: ClientOptions | undefined): Settings {
   const o = record('options', given, names);
   const s = record('signalR', o.signalR, signalRNames);
-  const logger = o.logger ?? console;
-  if (typeof logger !== 'object' || !(['debug', 'info', 'warn', 'error'] as const).every((f) => typeof logger[f] === 'function')) {
+  const logger = o.logger === undefined ? console : o.logger;
+  if (typeof logger !== 'object' || logger === null || !(['debug', 'info', 'warn', 'error'] as const).every((f) => typeof logger[f] === 'function')) {
     refuse('logger', 'an object with the functions debug, info, warn and error', logger);
   }
   if (o.fetch !== undefined && typeof o.fetch !== 'function') refuse('fetch', 'a function', o.fetch);
