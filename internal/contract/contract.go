@@ -73,7 +73,7 @@ func TypeScript(sources ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p := &printer{names: map[reflect.Type]string{}, comments: comments}
+	p := &printer{names: map[reflect.Type]string{}, eventTypes: map[reflect.Type]string{}, comments: comments}
 	p.line("%s", header)
 	p.words()
 
@@ -88,6 +88,9 @@ func TypeScript(sources ...string) (string, error) {
 	for _, h := range hubs {
 		for _, e := range h.Events {
 			p.name(e.Payload)
+			if !slices.Contains(events, e.Payload) {
+				p.eventTypes[e.Payload] = e.Name
+			}
 		}
 	}
 	for _, r := range surface.Requests {
@@ -111,9 +114,13 @@ type noTasks struct{ push.Tasks }
 
 type noLinks struct{ push.Links }
 
+type noModels struct{}
+
+func (noModels) List() []provider.ModelState { return nil }
+
 func describeHubs() []signalr.Description {
 	var out []signalr.Description
-	for _, h := range push.New(push.Options{Tasks: noTasks{}, Links: noLinks{}}).All() {
+	for _, h := range push.New(push.Options{Tasks: noTasks{}, Links: noLinks{}, Models: noModels{}}).All() {
 		out = append(out, h.Describe())
 	}
 	return out
@@ -121,11 +128,12 @@ func describeHubs() []signalr.Description {
 
 type printer struct {
 	out      strings.Builder
-	names    map[reflect.Type]string
-	printed  map[reflect.Type]bool
-	comments map[string]string
-	dates    string // what a time.Time is
-	pending  []reflect.Type
+	names      map[reflect.Type]string
+	eventTypes map[reflect.Type]string // where it is not the type's name
+	printed    map[reflect.Type]bool
+	comments   map[string]string
+	dates      string // what a time.Time is
+	pending    []reflect.Type
 }
 
 func (p *printer) line(format string, args ...any) { fmt.Fprintf(&p.out, format+"\n", args...) }
@@ -201,7 +209,7 @@ func (p *printer) structure(t reflect.Type) error {
 			return fmt.Errorf("%s.%s: %w", t, f.Name, err)
 		}
 		if name == "eventType" {
-			typ = "'" + t.Name() + "'"
+			typ = "'" + cmp.Or(p.eventTypes[t], t.Name()) + "'"
 		}
 		optional := ""
 		switch {

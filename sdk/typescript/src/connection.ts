@@ -115,20 +115,39 @@ export function reasonOf(connection: Connection, path: string, cause: unknown): 
 const sentence = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 /** What a failed call of a hub's method means for a task. */
-export type Refusal = { kind: 'final'; error: ConduitError } | { kind: 'again' } | { kind: 'unknown method' };
+export type Refusal =
+  | { kind: 'final'; error: ConduitError }
+  /** Milliseconds, where the server says how long to wait. */
+  | { kind: 'again'; after: number }
+  | { kind: 'unknown method' };
 
-/** refusalOf judges what a hub said of a call. */
-export function refusalOf(connection: Connection, text: string): Refusal {
+/** Statuses by the codes of SubscribeToTasks. */
+const statuses: Record<string, number> = {
+  task_not_found: 404,
+  invalid_request: 400,
+  too_many_subscriptions: 429,
+  invalid_api_key: 401,
+  insufficient_scope: 403,
+};
+
+/** Codes by what calls for one task say, which have none. */
+const sayings: [RegExp, string][] = [
+  [/no such task/i, 'task_not_found'],
+  [/^(taskId|afterSequence) /, 'invalid_request'],
+  [/watches too many tasks/i, 'too_many_subscriptions'],
+  [keyEnded, 'invalid_api_key'],
+  [lacksScope, 'insufficient_scope'],
+];
+
+/** refusalOf judges what a hub said of a call, or of one task of it. */
+export function refusalOf(connection: Connection, text: string, code?: string): Refusal {
   const said = text.replace(/^.*?HubException: /s, '');
-  const refused = (status: number, code: string, type = 'invalid_request_error'): Refusal => ({
-    kind: 'final',
-    error: apiError(said, { status, code, type, param: status === 400 ? 'taskId' : null, requestId: connection.requestId }),
-  });
-  if (/no such task/i.test(said)) return refused(404, 'task_not_found');
-  if (keyEnded.test(said)) return refused(401, 'invalid_api_key', 'authentication_error');
-  if (lacksScope.test(said)) return refused(403, 'insufficient_scope', 'permission_error');
-  if (/watches too many tasks/i.test(said)) return refused(429, 'too_many_tasks', 'rate_limit_error');
-  if (/^(taskId|afterSequence) /.test(said)) return refused(400, 'invalid_request');
   if (/method does not exist/i.test(said)) return { kind: 'unknown method' };
-  return { kind: 'again' };
+  const known = code ?? sayings.find(([pattern]) => pattern.test(said))?.[1] ?? '';
+  const status = statuses[known];
+  if (status === undefined) return { kind: 'again', after: Number(/try again in ([\d.]+) s/i.exec(said)?.[1] ?? 0) * 1000 };
+  const type =
+    { 401: 'authentication_error', 403: 'permission_error', 429: 'rate_limit_error' }[status] ?? 'invalid_request_error';
+  const details = { status, code: known, type, param: status === 400 ? 'taskId' : null, requestId: connection.requestId };
+  return { kind: 'final', error: apiError(said, details) };
 }

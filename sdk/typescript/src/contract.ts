@@ -311,7 +311,10 @@ export interface ImageMetadata {
 export interface ImageResult {
   /** absolute, signed, expires */
   url: string;
-  metadata: ImageMetadata;
+  width: number;
+  height: number;
+  /** "png" */
+  format: string;
 }
 
 export interface ImageGenerationFailed {
@@ -335,6 +338,76 @@ export interface ImageGenerationCancelled {
   timestamp: Date;
 }
 
+/** NavigationState is everything that an application's navigation shows, as far as the caller's key may see it. */
+export interface NavigationState {
+  eventType: 'NavigationStateUpdated';
+  /** rises with every change */
+  revision: number;
+  kinds: KindState[];
+  models: ModelState[];
+  /** the newest 50, newest first */
+  recentTasks: TaskSummary[];
+  timestamp: Date;
+}
+
+/** KindState is a kind of generation, and the caller's tasks of it by state. */
+export interface KindState {
+  kind: TaskKind;
+  /** a model of it can be used now */
+  available: boolean;
+  tasks: TaskCounts;
+}
+
+/** ModelState is a model and whether it can be used now. */
+export interface ModelState {
+  modelId: string;
+  kind: TaskKind;
+  /** taken when a request of its kind names no model */
+  default: boolean;
+  available: boolean;
+  /** why not, for people */
+  reason?: string;
+}
+
+/** TaskSummary is a task in a list. */
+export interface TaskSummary {
+  taskId: string;
+  kind: TaskKind;
+  model: string;
+  status: TaskStatus;
+  /** 0..100 */
+  progress: number;
+  message?: string;
+  /** the first 120 characters */
+  prompt: string;
+  sequence: number;
+  retryOf?: string;
+  errorCode?: string;
+  createdAt: Date;
+  updatedAt: Date;
+  completedAt?: Date;
+}
+
+/** TaskCounts are numbers of tasks. */
+export interface TaskCounts {
+  pending: number;
+  running: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  timedOut: number;
+}
+
+/** ModelAvailability is the payload of ModelAvailabilityChanged. */
+export interface ModelAvailability {
+  eventType: 'ModelAvailabilityChanged';
+  modelId: string;
+  kind: TaskKind;
+  available: boolean;
+  reason?: string;
+  timestamp: Date;
+}
+
 /** What happens to a video task; eventType tells which. */
 export type VideoEvent =
   | VideoGenerationStarted
@@ -354,7 +427,15 @@ export type ImageEvent =
 /** What the hubs offered when these types were made. */
 export const hubs = {
   '/hubs/video-generation': {
-    methods: ['SubscribeToTask', 'SubscribeToTaskFrom', 'UnsubscribeFromTask'],
+    methods: ['SubscribeToTask', 'SubscribeToTaskFrom', 'SubscribeToTasks', 'UnsubscribeFromTask', 'UnsubscribeFromTasks'],
     events: { Started: 'VideoGenerationStarted', Progress: 'VideoGenerationProgress', Completed: 'VideoGenerationCompleted', Failed: 'VideoGenerationFailed', Cancelled: 'VideoGenerationCancelled' },
+  },
+  '/hubs/image-generation': {
+    methods: ['SubscribeToTask', 'SubscribeToTaskFrom', 'SubscribeToTasks', 'UnsubscribeFromTask', 'UnsubscribeFromTasks'],
+    events: { Started: 'ImageGenerationStarted', Progress: 'ImageGenerationProgress', Completed: 'ImageGenerationCompleted', Failed: 'ImageGenerationFailed', Cancelled: 'ImageGenerationCancelled' },
+  },
+  '/hubs/navigation-state': {
+    methods: ['GetNavigationState', 'SubscribeToModel', 'UnsubscribeFromModel'],
+    events: { NavigationStateUpdated: 'NavigationState', ModelAvailabilityChanged: 'ModelAvailability' },
   },
 } as const;

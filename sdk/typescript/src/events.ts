@@ -100,9 +100,7 @@ function video(task: Task): object {
 }
 
 function images(task: Task): object {
-  const all = (task.result?.data ?? []).map(({ url, metadata: { width, height, format } }) => ({
-    url,
-    metadata: { width, height, format },
-  }));
-  return { imageUrl: all[0]?.url ?? '', metadata: all[0]?.metadata ?? { width: 0, height: 0, format: '' }, images: all };
+  const all = (task.result?.data ?? []).map(({ url, metadata: { width, height, format } }) => ({ url, width, height, format }));
+  const { width = 0, height = 0, format = '' } = all[0] ?? {};
+  return { imageUrl: all[0]?.url ?? '', metadata: { width, height, format }, images: all };
 }

@@ -24,6 +24,8 @@ export interface ConnectionChange {
 /** Who watches a task. */
 export interface Sink {
   event(event: TaskEvent): void;
+  /** Nothing more comes: the task's end is at or below the sequence that was known. */
+  over(): void;
   /** Nothing more comes. With missing, the server has no such hub. */
   failed(error: ConduitError, missing: boolean): void;
 }
@@ -52,6 +54,8 @@ interface Asked {
 interface Told {
   taskId?: unknown;
   error?: unknown;
+  errorCode?: unknown;
+  ended?: unknown;
 }
 
 export class HubLink {
@@ -331,8 +335,10 @@ export class HubLink {
       try {
         const told = await connection.hub.invoke<unknown>('SubscribeToTasks', asked);
         this.backoff.reset();
-        for (const { taskId, error } of Array.isArray(told) ? (told as Told[]) : []) {
-          if (typeof taskId === 'string' && error) this.refused(connection, taskId, textOf(error));
+        for (const { taskId, error, errorCode, ended } of Array.isArray(told) ? (told as Told[]) : []) {
+          if (typeof taskId !== 'string') continue;
+          if (typeof error === 'string' && error) this.refused(connection, taskId, error, typeof errorCode === 'string' ? errorCode : undefined);
+          else if (ended === true) this.over(taskId);
         }
         return;
       } catch (error) {
@@ -351,12 +357,21 @@ export class HubLink {
     }
   }
 
+  /** over ends the watches of a task that has ended, where they were told its end before. */
+  private over(taskId: string): void {
+    const entry = this.entries.get(taskId);
+    if (!entry) return; // as a rule: the end came before the answer
+    this.entries.delete(taskId);
+    for (const sink of [...entry.sinks]) sink.over();
+    this.rest();
+  }
+
   /** refused judges a task's failed subscription: it ends its watches, or is tried again. */
-  private refused(connection: Connection, taskId: string, text: string): void {
+  private refused(connection: Connection, taskId: string, text: string, code?: string): void {
     const entry = this.entries.get(taskId);
     // A lost connection fails its calls too; the next one asks again.
     if (!entry || this.current !== connection || connection.hub.state !== HubConnectionState.Connected) return;
-    const refusal = refusalOf(connection, text);
+    const refusal = refusalOf(connection, text, code);
     let error: ConduitError;
     if (refusal.kind === 'final') {
       error = refusal.error;
@@ -366,7 +381,7 @@ export class HubLink {
         this.settings.log.write('Warning', `The subscription to ${taskId} failed and is tried again: ${text}`);
         setTimeout(() => {
           if (this.current === connection && this.entries.get(taskId) === entry) this.ask(entry);
-        }, delay);
+        }, Math.max(delay, refusal.kind === 'again' ? refusal.after : 0));
         return;
       }
       error = new ConnectionError(`The subscription to ${taskId} failed: ${text}`, { requestId: connection.requestId });
@@ -381,9 +396,4 @@ function take(set: Set<string>): string[] {
   const all = [...set];
   set.clear();
   return all;
-}
-
-function textOf(error: unknown): string {
-  const message = typeof error === 'object' && error !== null ? (error as { message?: unknown }).message : error;
-  return typeof message === 'string' ? message : JSON.stringify(error);
 }

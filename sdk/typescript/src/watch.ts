@@ -142,6 +142,7 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
     if (!settings.signalR.enabled) return this.overRest();
     this.release = link.watch(this.taskId, this.last, {
       event: (event) => this.take(event),
+      over: () => this.close(),
       failed: (error, missing) => {
         const lost = error instanceof ConnectionError && settings.signalR.poll;
         if (!missing && !lost) return this.fail(error);
