@@ -88,7 +88,7 @@ type Session interface {
 	// (the default) or binary. Nothing happens on other transports. Set it
 	// before the handshake response is flushed.
 	SetBinary(bool)
-	// Request is a trimmed copy of the request that attached the transport:
+	// Request makes a trimmed copy of the request that attached the transport:
 	// URL (without id and access_token), Header, Host, RemoteAddr, TLS. Its
 	// context carries the values of the request's and is never cancelled.
 	// nil at a client.

@@ -52,6 +52,7 @@ func (s *session) writeEvents(out *timedWriter, r *http.Request) error {
 	buf := writeBuffers.Get().(*[]byte)
 	defer writeBuffers.Put(buf)
 	var event []byte
+	g := s.await()
 	for {
 		more, last := true, false
 		for more {
@@ -78,8 +79,8 @@ func (s *session) writeEvents(out *timedWriter, r *http.Request) error {
 			*buf, event = make([]byte, 0, 4<<10), nil
 		}
 		select {
-		case <-s.wake:
-		case <-s.gone:
+		case <-g.wake:
+		case <-g.gone:
 			return nil
 		case <-r.Context().Done(): // the client is gone, which is its way to end
 			return nil

@@ -47,9 +47,10 @@ func (s *session) firstPoll(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *session) nextPoll(w http.ResponseWriter, r *http.Request) {
+	g := s.await()
 	select {
-	case <-s.attached:
-	case <-s.gone:
+	case <-g.attached:
+	case <-g.gone:
 		refuse(w, http.StatusNotFound, "")
 		return
 	case <-r.Context().Done():
@@ -102,6 +103,7 @@ func (s *session) answerPoll(w http.ResponseWriter, r *http.Request, p *poll) {
 	defer timeout.Stop()
 	buf := writeBuffers.Get().(*[]byte)
 	defer writeBuffers.Put(buf)
+	g := s.await()
 	for {
 		if r.Context().Err() != nil {
 			return // what waits is kept for the next poll
@@ -135,8 +137,8 @@ func (s *session) answerPoll(w http.ResponseWriter, r *http.Request, p *poll) {
 			continue
 		}
 		select {
-		case <-s.wake:
-		case <-s.gone:
+		case <-g.wake:
+		case <-g.gone:
 		case <-timeout.C:
 			refuse(w, http.StatusOK, "")
 			return

@@ -22,9 +22,10 @@ func (e *Endpoint) post(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "POST requests are not allowed for WebSocket connections.")
 		return
 	}
+	g := s.await()
 	select { // one POST at a time
-	case s.receive <- struct{}{}:
-	case <-s.gone:
+	case g.receive <- struct{}{}:
+	case <-g.gone:
 		refuse(w, http.StatusNotFound, "")
 		return
 	case <-r.Context().Done():
@@ -32,7 +33,7 @@ func (e *Endpoint) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status := s.takeBody(r)
-	<-s.receive
+	<-g.receive
 	refuse(w, status, "")
 }
 
@@ -80,10 +81,11 @@ func (s *session) takePiece(r *http.Request, p []byte) int {
 			s.mu.Unlock()
 			return http.StatusOK
 		}
+		g := s.awaitLocked()
 		s.mu.Unlock()
 		select {
-		case <-s.attached:
-		case <-s.gone:
+		case <-g.attached:
+		case <-g.gone:
 			return http.StatusNotFound
 		case <-r.Context().Done():
 			return http.StatusBadRequest
@@ -92,7 +94,7 @@ func (s *session) takePiece(r *http.Request, p []byte) int {
 }
 
 // deliverHeld delivers what came before the application. Called by the holder
-// of s.receive.
+// of signals.receive.
 func (s *session) deliverHeld() {
 	s.mu.Lock()
 	held := s.held
@@ -113,11 +115,12 @@ func (s *session) deliverEarly() {
 		return
 	}
 	go func() {
+		g := s.await()
 		select {
-		case s.receive <- struct{}{}:
+		case g.receive <- struct{}{}:
 			s.deliverHeld()
-			<-s.receive
-		case <-s.gone:
+			<-g.receive
+		case <-g.gone:
 		}
 	}()
 }

@@ -40,7 +40,7 @@ type session struct {
 	kind     Kind
 	since    time.Time // when it was parked
 	app      Application
-	request  *http.Request
+	opening  *opening
 	closing  bool  // to end when Next yields nothing more
 	deaf     bool  // Receive is not called any more
 	ended    bool  // Ended is due, or told
@@ -62,13 +62,49 @@ type session struct {
 	refused  bool // stateful was switched off: no re-attachment
 
 	// Server-sent events, long polling and POST.
+	signals *signals // nil: nobody has waited yet
+	reading bool     // a WebSocket calls Receive, and nobody else will
+	held    []byte   // POSTed before a transport came
+	poll    *poll    // the one that waits
+	hidden  bool     // a DELETE came
+}
+
+// signals are what requests wait for. A WebSocket needs none of them.
+type signals struct {
 	wake     chan struct{} // holds one: Flush was called
 	gone     chan struct{} // closed when over
 	attached chan struct{} // closed when app is set
 	receive  chan struct{} // holds one while somebody calls Receive
-	held     []byte        // POSTed before a transport came
-	poll     *poll         // the one that waits
-	hidden   bool          // a DELETE came
+}
+
+// await returns the session's signals.
+func (s *session) await() *signals {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.awaitLocked()
+}
+
+func (s *session) awaitLocked() *signals {
+	if s.signals != nil {
+		return s.signals
+	}
+	g := &signals{
+		wake:     make(chan struct{}, 1),
+		gone:     make(chan struct{}),
+		attached: make(chan struct{}),
+		receive:  make(chan struct{}, 1),
+	}
+	if s.phase == over {
+		close(g.gone)
+	}
+	if s.app != nil {
+		close(g.attached)
+	}
+	if s.reading {
+		g.receive <- struct{}{}
+	}
+	s.signals = g
+	return g
 }
 
 var _ Session = (*session)(nil)
@@ -76,10 +112,6 @@ var _ Session = (*session)(nil)
 func newSession(e *Endpoint, user string, version int, offered bool) *session {
 	s := &session{
 		e: e, id: newID(), user: user, offered: offered,
-		wake:     make(chan struct{}, 1),
-		gone:     make(chan struct{}),
-		attached: make(chan struct{}),
-		receive:  make(chan struct{}, 1),
 	}
 	s.token = s.id
 	if version > 0 {
@@ -88,12 +120,18 @@ func newSession(e *Endpoint, user string, version int, offered bool) *session {
 	return s
 }
 
-func (s *session) ID() string             { return s.id }
-func (s *session) Kind() Kind             { s.mu.Lock(); defer s.mu.Unlock(); return s.kind }
-func (s *session) SupportsBinary() bool   { return s.Kind() != ServerSentEvents }
-func (s *session) SetBinary(binary bool)  { s.binary.Store(binary) }
-func (s *session) Request() *http.Request { s.mu.Lock(); defer s.mu.Unlock(); return s.request }
-func (s *session) StatefulOffered() bool  { return s.offered }
+func (s *session) ID() string            { return s.id }
+func (s *session) Kind() Kind            { s.mu.Lock(); defer s.mu.Unlock(); return s.kind }
+func (s *session) SupportsBinary() bool  { return s.Kind() != ServerSentEvents }
+func (s *session) SetBinary(binary bool) { s.binary.Store(binary) }
+func (s *session) StatefulOffered() bool { return s.offered }
+
+func (s *session) Request() *http.Request {
+	s.mu.Lock()
+	opening := s.opening
+	s.mu.Unlock()
+	return opening.request()
+}
 
 func (s *session) SetStateful(on bool) {
 	s.mu.Lock()
@@ -111,9 +149,10 @@ func (s *session) Flush() {
 		s.flushSocket() // unlocks
 		return
 	}
+	wake := s.awaitLocked().wake
 	s.mu.Unlock()
 	select {
-	case s.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }
@@ -136,9 +175,9 @@ func (s *session) Abort(err error) { s.finish(err) }
 // it returns false.
 func (s *session) attach(w http.ResponseWriter, r *http.Request, kind Kind) bool {
 	// The caller has moved the session to attaching.
-	request := trimRequest(r)
+	opening := keepRequest(r)
 	s.mu.Lock()
-	s.kind, s.request = kind, request
+	s.kind, s.opening = kind, opening
 	s.mu.Unlock()
 
 	app, err := s.e.opts.Accept(s)
@@ -156,7 +195,9 @@ func (s *session) attach(w http.ResponseWriter, r *http.Request, kind Kind) bool
 		refuse(w, http.StatusNotFound, "")
 		return false
 	}
-	close(s.attached)
+	if s.signals != nil {
+		close(s.signals.attached)
+	}
 	return true
 }
 
@@ -181,7 +222,9 @@ func (s *session) finish(err error) {
 		return
 	}
 	s.phase = over
-	close(s.gone)
+	if s.signals != nil {
+		close(s.signals.gone)
+	}
 	s.held = nil
 	sock := s.socket
 	reset := sock != nil && sock.reset

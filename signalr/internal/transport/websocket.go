@@ -141,11 +141,7 @@ func headerValue(v string) string {
 // WebSocket has.
 func (s *session) runSocket(sock, previous *socket, early []byte) {
 	if previous == nil {
-		select {
-		case s.receive <- struct{}{}: // for good: nobody else calls Receive
-			s.deliverHeld()
-		case <-s.gone:
-		}
+		s.beginReading()
 	} else {
 		<-previous.done
 	}
@@ -160,6 +156,22 @@ func (s *session) runSocket(sock, previous *socket, early []byte) {
 		return
 	}
 	go r.run()
+}
+
+// beginReading makes the WebSocket the one who calls Receive, for good.
+func (s *session) beginReading() {
+	s.mu.Lock()
+	g := s.signals
+	s.reading = g == nil
+	s.mu.Unlock()
+	if g != nil { // there were POSTs
+		select {
+		case g.receive <- struct{}{}:
+		case <-g.gone:
+			return
+		}
+	}
+	s.deliverHeld()
 }
 
 // run reads while there is something to read, and then leaves the waiting to a
