@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,11 +134,24 @@ const closedWithError = "Connection closed with an error."
 func (c *Conn) fail(err error) {
 	var fault *wire.ProtocolError
 	if errors.As(err, &fault) {
-		err = WithType(errors.New(fault.Text), fault.Type)
+		cause := errors.New(fault.Text)
+		if strings.HasPrefix(fault.Text, "The maximum message size of ") {
+			cause = &causedBy{fault.Text, ErrMessageTooLarge}
+		}
+		err = WithType(cause, fault.Type)
 	}
 	c.end(wire.Message{Type: wire.Close, HasError: true, AllowReconnect: true,
 		Error: withDetail(closedWithError, err, c.hub.opts.EnableDetailedErrors)}, err)
 }
+
+// causedBy is an error with a text of its own that errors.Is finds a cause in.
+type causedBy struct {
+	text  string
+	cause error
+}
+
+func (e *causedBy) Error() string { return e.text }
+func (e *causedBy) Unwrap() error { return e.cause }
 
 // closeSlow ends a connection that does not take what is sent to it: what
 // waits is dropped.

@@ -16,6 +16,9 @@ var (
 	// ErrSlowClient is the cause of a connection that was closed because its
 	// queue was full.
 	ErrSlowClient = errors.New("signalr: the client is too slow, its queue is full")
+	// ErrMessageTooLarge is the cause of a connection whose client sent more
+	// than MaximumReceiveMessageSize.
+	ErrMessageTooLarge = errors.New("signalr: the client sent too large a message")
 	// ErrClientTimeout is the cause of a connection whose client was silent for
 	// longer than ClientTimeoutInterval.
 	ErrClientTimeout = errors.New("signalr: the client was silent for too long")

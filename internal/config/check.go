@@ -27,6 +27,12 @@ func check(f field, text string) string {
 		if _, err := ListenAddresses(text); err != nil {
 			return err.Error()
 		}
+	case "urlsOrNone":
+		if text != "" {
+			if _, err := ListenAddresses(text); err != nil {
+				return err.Error()
+			}
+		}
 	case "origin":
 		if text != "" {
 			return checkOrigin(text)

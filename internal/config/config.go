@@ -49,6 +49,9 @@ type Config struct {
 	// are believed.
 	ForwardedHeaders ForwardedHeaders
 
+	// Figures for Prometheus.
+	Metrics Metrics
+
 	// Results.
 	Media Media
 
@@ -162,6 +165,14 @@ type ForwardedHeaders struct {
 	// Addresses or networks (`10.0.0.0/8`) of the proxies. Headers from anybody
 	// else are passed over.
 	KnownProxies []string `check:"networks"`
+}
+
+// Metrics are served on a listener of their own.
+type Metrics struct {
+	// Addresses for `/metrics`, such as `http://127.0.0.1:9464`, separated by
+	// semicolons. Empty: off. They need no key, so let nobody but Prometheus
+	// reach them.
+	URLs string `name:"Urls" check:"urlsOrNone"`
 }
 
 // Media is about results.

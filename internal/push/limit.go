@@ -45,7 +45,8 @@ const refusalsWithin = 10 * time.Second
 // limiter holds connections and keys to RateLimits. All methods may be called
 // at the same time.
 type limiter struct {
-	limits RateLimits
+	limits  RateLimits
+	stopped func(*signalr.Conn) // a connection was closed for its refusals
 
 	mu   sync.Mutex
 	keys map[string]*keyCalls
@@ -147,7 +148,8 @@ func take(l *rate.Limiter, now time.Time) (wait time.Duration) {
 
 // refuse notes a refusal, and closes who does not listen to them.
 func (l *limiter) refuse(c *signalr.Conn, calls *connectionCalls, now time.Time, says string, wait time.Duration) error {
-	if calls.note(now, l.limits.Refusals) {
+	if calls.note(now, l.limits.Refusals) && c.Context().Err() == nil {
+		l.stopped(c)
 		c.Close("Too many calls were refused on this connection. Wait before you connect again.", false)
 	}
 	// Rounded up, so that who waits as long is not refused again.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/knnlabs/conduit/internal/task"
+	"github.com/knnlabs/conduit/signalr"
 	"github.com/knnlabs/conduit/signalr/signalrtest"
 )
 
@@ -97,6 +98,8 @@ func TestRateOfAKey(t *testing.T) {
 func TestWhoDoesNotListenIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHubs(t, newFakeTasks(), func(o *Options) { o.RateLimits = RateLimits{Calls: 1, Burst: 1, Refusals: 5} })
+		var told []string
+		h.video.calls.stopped = func(c *signalr.Conn) { told = append(told, c.UserID()) }
 		c := connect(t, h, mine)
 		for range 3 { // never five within ten seconds
 			if n, _ := refusedOf(t, c, 4, "Nothing"); n < 3 {
@@ -109,6 +112,32 @@ func TestWhoDoesNotListenIsClosed(t *testing.T) {
 		}
 		if end := c.WaitEnd(); end == nil || !strings.Contains(end.Error, "Too many calls were refused") || end.AllowReconnect {
 			t.Errorf("%+v", end)
+		}
+		if len(told) != 1 || told[0] != "mine" {
+			t.Errorf("told of %q", told)
+		}
+	})
+}
+
+func TestAbnormalPatterns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tasks := newFakeTasks()
+		tasks.add("other", idB, task.Video)
+		var told []string
+		h := newHubs(t, tasks, func(o *Options) {
+			o.Abnormal = func(pattern, keyID, _ string) { told = append(told, pattern+" of "+keyID) }
+		})
+		c := connect(t, h, mine)
+		wantError(t, c, "no such task", "SubscribeToTask", idB)
+		call(t, c, "SubscribeToTasks", []TaskPosition{{TaskID: idB}})
+		wantError(t, c, "no such task", "UnsubscribeFromTask", "nonsense")
+		wantError(t, c, "taskId is empty", "SubscribeToTask", "")
+		c.Send("SubscribeToTask", strings.Repeat("x", 40_000))
+		c.WaitEnd()
+		synctest.Wait()
+		want := "[reconnect_storms of mine unknown_tasks of mine unknown_tasks of mine unknown_tasks of mine oversized_messages of mine]"
+		if got := fmt.Sprint(told); got != want {
+			t.Errorf("told %s, want %s", got, want)
 		}
 	})
 }

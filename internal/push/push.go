@@ -32,6 +32,22 @@ const (
 	NavigationPath = "/hubs/navigation-state"
 )
 
+// Patterns that Options.Abnormal is told of. One of them now and then is
+// nothing; it is the number that tells.
+const (
+	PatternConnection    = "reconnect_storms"          // a connection was opened
+	PatternUnknownTask   = "unknown_tasks"             // a task was named that there is not, or that is another key's
+	PatternOversized     = "oversized_messages"        // a message was larger than MaximumReceiveMessageSize
+	PatternRateLimitStop = "rate_limit_disconnections" // a connection was closed for its refused calls
+)
+
+// abnormal tells of a pattern in what c does.
+func (o Options) abnormal(pattern string, c *signalr.Conn) {
+	if o.Abnormal != nil {
+		o.Abnormal(pattern, c.UserID(), c.Request().RemoteAddr)
+	}
+}
+
 // Tasks is what the hubs need of task.Service. Implementations are safe for
 // concurrent use, and answer a foreign task like an unknown one, with
 // task.ErrNotFound.
@@ -70,6 +86,11 @@ type Options struct {
 
 	RateLimits RateLimits
 
+	// Abnormal is told what may be abuse, with the key that did it and the
+	// address that it came from: a Pattern each time. It must not block. nil:
+	// nobody is told.
+	Abnormal func(pattern, keyID, address string)
+
 	RepairEvery time.Duration // how often the store is read for watched tasks; 0: 5 s
 	Logger      *slog.Logger  // nil: slog.Default()
 }
@@ -84,9 +105,15 @@ func (o Options) hubOptions(calls *limiter, connected func(context.Context, *sig
 			return err
 		}
 		calls.join(ctx, c)
+		o.abnormal(PatternConnection, c)
 		return nil
 	}
-	opts.OnDisconnected = func(_ context.Context, c *signalr.Conn, _ error) { calls.leave(c) }
+	opts.OnDisconnected = func(_ context.Context, c *signalr.Conn, cause error) {
+		calls.leave(c)
+		if errors.Is(cause, signalr.ErrMessageTooLarge) {
+			o.abnormal(PatternOversized, c)
+		}
+	}
 	// The guide's names, and ISO timestamps, in both protocols.
 	opts.JSONNames, opts.MessagePackNames, opts.MessagePackTimes = signalr.CamelCase, signalr.CamelCase, signalr.ISOString
 	opts.UserID = func(ctx context.Context) string {
@@ -123,6 +150,7 @@ func New(o Options) *Hubs {
 		o.RepairEvery = 5 * time.Second
 	}
 	calls := newLimiter(o.RateLimits)
+	calls.stopped = func(c *signalr.Conn) { o.abnormal(PatternRateLimitStop, c) }
 	h := &Hubs{every: o.RepairEvery, logger: o.Logger}
 	h.video = newTaskHub(o, kindOfHub{
 		name: "video-generation", kind: task.Video, scope: key.ScopeVideo, group: "video-",

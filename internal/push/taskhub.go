@@ -39,10 +39,12 @@ type taskHub struct {
 	watches watches
 	logger  *slog.Logger
 	calls   *limiter
+	unknown func(*signalr.Conn) // a task was named that there is not
 }
 
 func newTaskHub(o Options, k kindOfHub, lost *lostKeys, calls *limiter) *taskHub {
 	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost, logger: o.Logger, calls: calls}
+	h.unknown = func(c *signalr.Conn) { o.abnormal(PatternUnknownTask, c) }
 	opts := o.hubOptions(calls, h.connected)
 	opts.Declares = append(slices.Clone(opts.Declares), k.events...)
 	h.hub = signalr.NewHub(k.name, opts)
@@ -101,7 +103,7 @@ func (h *taskHub) watch(ctx context.Context, c *signalr.Conn, taskID string, aft
 	if after != nil && *after < 0 {
 		return 0, false, refuse(codeInvalid, "afterSequence is negative. 0 stands for the beginning.")
 	}
-	p, t, err := h.find(ctx, taskID)
+	p, t, err := h.find(ctx, c, taskID)
 	if err != nil {
 		return 0, false, err
 	}
@@ -146,13 +148,13 @@ func (h *taskHub) unsubscribe(ctx context.Context, c *signalr.Conn, taskID strin
 	if id, ok := task.ParseID(taskID); ok && slices.Contains(c.Groups(), h.group+id) {
 		return c.Leave(ctx, h.group+id) // also while the database is away
 	}
-	_, _, err := h.find(ctx, taskID)
+	_, _, err := h.find(ctx, c, taskID)
 	return err
 }
 
 // find is the task, as far as the caller may watch it here. Foreign and
 // unknown tasks, and those of another kind, are one and the same error.
-func (h *taskHub) find(ctx context.Context, taskID string) (key.Principal, task.Task, error) {
+func (h *taskHub) find(ctx context.Context, c *signalr.Conn, taskID string) (key.Principal, task.Task, error) {
 	p, err := h.principal(ctx)
 	if err != nil {
 		return p, task.Task{}, err
@@ -163,6 +165,9 @@ func (h *taskHub) find(ctx context.Context, taskID string) (key.Principal, task.
 	t, err := h.tasks.Get(ctx, p.KeyID, taskID)
 	if err == nil && (t.Kind != h.kind || p.TaskID != "" && p.TaskID != t.ID) {
 		err = task.ErrNotFound
+	}
+	if errors.Is(err, task.ErrNotFound) {
+		h.unknown(c)
 	}
 	return p, t, hubError(err)
 }

@@ -57,9 +57,13 @@ func (s *Server) compose() error {
 		Estimate:      estimates(catalog),
 		Logger:        s.log,
 	})
+	s.metrics = newMetrics()
+	s.abnormal = newAbnormal(s.log, func(pattern string) { s.metrics.abnormal.WithLabelValues(pattern).Inc() })
 	s.models = provider.NewAvailability(catalog, s.log)
 	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log),
-		RateLimits: rateLimits(c.SignalR.RateLimits), Logger: s.log})
+		RateLimits: rateLimits(c.SignalR.RateLimits),
+		Abnormal:   func(pattern, keyID, address string) { s.abnormal.note(pattern, keyID, address) }, Logger: s.log})
+	s.metrics.watch(s.hubs.All(), s.models.List)
 	tasks.AddPublisher(s.hubs)
 	s.workers, err = work.New(s.store.Driver(), work.Options{
 		Service: tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
@@ -133,7 +137,7 @@ func hubOptions(c *config.Config, log *slog.Logger) signalr.HubOptions {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", s.api)
-	hubs, page := s.hubHandler(), console.Handler(console.Options{})
+	hubs, page := s.abnormal.watchHubs(s.hubHandler()), console.Handler(console.Options{})
 	mux.Handle(key.SessionPath, s.keys.Sessions())
 	mux.Handle("/health", s.liveness())
 	mux.Handle("/health/live", s.liveness())
@@ -150,6 +154,7 @@ func (s *Server) handler() http.Handler {
 	var h http.Handler = mux
 	h = cors(h, s.config.Cors.AllowedOrigins)
 	h = boundBodies(h, bodyPatience, restPatience)
+	h = plainKeys(h, s.log, func(r *http.Request) bool { return strings.HasPrefix(key.Origin(r, s.config.PublicURL), "https:") })
 	h = logRequests(h, s.log)
 	h = nameRequests(h)
 	return forwarded(h, s.config.ForwardedHeaders)

@@ -54,11 +54,16 @@ type Server struct {
 	api       *api.Handler
 	hubs      *push.Hubs
 	models    *provider.Availability
+	metrics   *metrics
+	abnormal  *abnormal
 	workers   *work.Workers
 	http      *http.Server
 	listeners []net.Listener
-	draining  atomic.Bool
-	closers   []func() error // in the order of opening
+
+	metricListeners []net.Listener
+
+	draining atomic.Bool
+	closers  []func() error // in the order of opening
 }
 
 // New makes the data folder where there is none, opens the database for this
@@ -91,6 +96,9 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	if err := s.listen(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.listenMetrics(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -171,6 +179,7 @@ func (s *Server) Run(ctx context.Context) error {
 	loops.Go(func() { key.Watch(background, s.store, s.log, s.loseKey) })
 	loops.Go(func() { s.hubs.Run(background) })
 	loops.Go(func() { s.models.Run(background, 0) })
+	loops.Go(func() { s.serveMetrics(background) })
 
 	failed := make(chan error, len(s.listeners))
 	for _, l := range s.listeners {
