@@ -161,18 +161,17 @@ func (s *Server) handler() http.Handler {
 }
 
 // hubHandler serves the hubs. Their paths fold case (transports 2); below
-// /hubs/ there is nothing else. Each hub is mounted on a mux at its own path,
-// which is how it knows what lies below it.
+// /hubs/ there is nothing else.
 func (s *Server) hubHandler() http.Handler {
 	hubs := http.NewServeMux()
 	for path, hub := range map[string]http.Handler{
 		push.VideoPath:      s.keys.Middleware(key.Require(key.ScopeVideo)(s.hubs.Video())),
 		push.NavigationPath: s.keys.Middleware(key.Require(key.ScopeNavigation)(s.hubs.Navigation())),
-
-		push.ImagePath: s.keys.Middleware(key.Require(key.ScopeImage)(s.hubs.Image())),
+		push.ImagePath:      s.keys.Middleware(key.Require(key.ScopeImage)(s.hubs.Image())),
 	} {
-		hubs.Handle(path, hub)
-		hubs.Handle(path+"/", hub)
+		for _, below := range []string{"", "/{$}", "/negotiate", "/negotiate/{$}"} {
+			hubs.Handle(path+below, hub)
+		}
 	}
 	hubs.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "0")

@@ -175,44 +175,18 @@ const (
 
 // routeOf tells which route a request is for, by the end of its path: without
 // case, with or without a slash at the end. What precedes is the business of
-// the mux; the pattern that it found (P or P/) shows paths that are below P and
-// no route.
+// the mux, which may lead here in any way. Below negotiate there is nothing.
 func routeOf(r *http.Request) route {
 	path := strings.TrimSuffix(strings.ToLower(r.URL.Path), "/")
-	base, known := hubPath(r.Pattern)
-	if known && strings.HasPrefix(path, base) {
-		switch path[len(base):] {
-		case "":
-			if strings.HasSuffix(base, "/negotiate") { // mounted by itself
-				return routeNegotiate
-			}
-			return routeHub
-		case "/negotiate":
-			return routeNegotiate
-		case "/refresh":
-			return routeRefresh
-		}
-		return routeNone
-	}
-	if strings.HasSuffix(path, "/negotiate") {
+	switch {
+	case strings.HasSuffix(path, "/negotiate"):
 		return routeNegotiate
-	}
-	if strings.HasSuffix(path, "/refresh") {
+	case strings.HasSuffix(path, "/refresh"):
 		return routeRefresh
-	}
-	if strings.Contains(path, "/negotiate/") {
+	case strings.Contains(path, "/negotiate/"), strings.Contains(path, "/refresh/"):
 		return routeNone
 	}
 	return routeHub
-}
-
-// hubPath returns the path of a mux pattern in lower case, without the slash at
-// its end; known is false for patterns that do not give the whole path.
-func hubPath(pattern string) (path string, known bool) {
-	if i := strings.IndexByte(pattern, '/'); i >= 0 {
-		path = strings.TrimSuffix(strings.ToLower(pattern[i:]), "/")
-	}
-	return path, path != "" && !strings.ContainsAny(path, "{}")
 }
 
 // queryValue returns the value of a query parameter whose name is matched

@@ -281,31 +281,26 @@ func TestOtherUser(t *testing.T) {
 	}
 }
 
-// TestForeignPaths: with the pattern of the mux, what is below P and no route
-// is 404; without it, the end of the path counts.
+// TestForeignPaths: the end of the path counts, whatever mux led here.
 func TestForeignPaths(t *testing.T) {
 	for _, tt := range []struct {
-		pattern, path string
-		want          route
+		path string
+		want route
 	}{
-		{"/hubs/x", "/hubs/x", routeHub},
-		{"/hubs/x/", "/hubs/x/", routeHub},
-		{"/hubs/x/", "/hubs/x/negotiate", routeNegotiate},
-		{"/hubs/x/", "/hubs/x/Negotiate/", routeNegotiate},
-		{"/hubs/x/", "/hubs/x/other", routeNone},
-		{"/hubs/x/", "/hubs/x/negotiate/x", routeNone},
-		{"POST example.test/hubs/x/", "/hubs/x/negotiate", routeNegotiate},
-		{"POST /hubs/x/negotiate", "/hubs/x/negotiate", routeNegotiate},
-		{"", "/any/where", routeHub},
-		{"", "/any/where/negotiate", routeNegotiate},
-		{"", "/any/where/negotiate/x", routeNone},
-		{"/{tenant}/hub/", "/a/hub/negotiate", routeNegotiate},
-		{"/", "/negotiate", routeNegotiate},
+		{"/hubs/x", routeHub},
+		{"/hubs/x/", routeHub},
+		{"/hubs/x/negotiate", routeNegotiate},
+		{"/hubs/x/Negotiate/", routeNegotiate},
+		{"/hubs/x/refresh", routeRefresh},
+		{"/hubs/x/negotiate/x", routeNone},
+		{"/any/where/Negotiate/x", routeNone},
+		{"/negotiate", routeNegotiate},
+		{"/", routeHub},
 	} {
 		r, _ := http.NewRequest("GET", "http://example.test"+tt.path, nil)
-		r.Pattern = tt.pattern
+		r.Pattern = "/hubs/" // a dispatcher's
 		if got := routeOf(r); got != tt.want {
-			t.Errorf("routeOf(%q, %q) = %d, want %d", tt.pattern, tt.path, got, tt.want)
+			t.Errorf("routeOf(%q) = %d, want %d", tt.path, got, tt.want)
 		}
 	}
 }
