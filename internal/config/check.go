@@ -24,7 +24,7 @@ func check(f field, text string) string {
 			return "it may not be empty"
 		}
 	case "urls":
-		if _, err := ListenAddresses(text); err != nil {
+		if _, err := parseURLs(text); err != nil {
 			return err.Error()
 		}
 	case "urlsOrNone":
@@ -85,11 +85,33 @@ func ParseNetwork(s string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
-// ListenAddresses turns Urls ("http://127.0.0.1:5000;http://[::1]:5000") into
-// addresses for net.Listen. "*", "+" and an empty host mean every interface;
-// without a port it is 80.
+// Listen is an address to listen on.
+type Listen struct {
+	Address string // for net.Listen
+	TLS     bool
+}
+
+// ListenAddresses turns addresses without TLS
+// ("http://127.0.0.1:5000;http://[::1]:5000") into those for net.Listen.
 func ListenAddresses(urls string) ([]string, error) {
+	list, err := parseURLs(urls)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
+	for _, l := range list {
+		if l.TLS {
+			return nil, fmt.Errorf("https is not served here; write addresses as http://127.0.0.1:5000")
+		}
+		out = append(out, l.Address)
+	}
+	return out, nil
+}
+
+// parseURLs reads Urls. "*", "+" and an empty host mean every interface;
+// without a port it is 80, for https 443.
+func parseURLs(urls string) ([]Listen, error) {
+	var out []Listen
 	for part := range strings.SplitSeq(urls, ";") {
 		part = strings.TrimSpace(part)
 		if part == "" {
@@ -99,15 +121,16 @@ func ListenAddresses(urls string) ([]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("write addresses as http://127.0.0.1:5000, with semicolons between several")
 		}
-		if strings.EqualFold(scheme, "https") {
-			return nil, fmt.Errorf("https is not served by Conduit itself; put a proxy in front that ends TLS, and set PublicUrl")
-		}
+		secure := strings.EqualFold(scheme, "https")
 		rest = strings.TrimSuffix(rest, "/")
 		host, port := rest, "80"
+		if secure {
+			port = "443"
+		}
 		if i := strings.LastIndexByte(rest, ':'); i >= 0 && !strings.HasSuffix(rest, "]") {
 			host, port = rest[:i], rest[i+1:]
 		}
-		if !strings.EqualFold(scheme, "http") || strings.ContainsAny(rest, "/?#@ ") || port == "" || !portFits(port) {
+		if !secure && !strings.EqualFold(scheme, "http") || strings.ContainsAny(rest, "/?#@ ") || port == "" || !portFits(port) {
 			return nil, fmt.Errorf("write addresses as http://127.0.0.1:5000, with semicolons between several")
 		}
 		switch {
@@ -121,7 +144,7 @@ func ListenAddresses(urls string) ([]string, error) {
 		case strings.Contains(host, ":"):
 			return nil, fmt.Errorf("an IPv6 address needs brackets: http://[::1]:5000")
 		}
-		out = append(out, host+":"+port)
+		out = append(out, Listen{Address: host + ":" + port, TLS: secure})
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("at least one address is needed, such as http://127.0.0.1:5000")

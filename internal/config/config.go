@@ -16,13 +16,17 @@ import "time"
 // are read, never changed, afterwards.
 type Config struct {
 	// Addresses to listen on, separated by semicolons. `http://*:5000` listens
-	// on every interface; port 0 takes any free one.
+	// on every interface; port 0 takes any free one. `https://` needs a
+	// certificate, see Https.
 	URLs string `name:"Urls" check:"urls"`
 
 	// The address under which browsers and clients reach Conduit, where that
 	// is not the address they send: behind a proxy that changes it. Links and
 	// the console's origin check are made from it.
 	PublicURL string `name:"PublicUrl" check:"origin"`
+
+	// The certificate of `https` addresses.
+	HTTPS HTTPS `name:"Https"`
 
 	// The folder for the database, the media, the signing secret and the local
 	// credentials file. It is made with mode 0700. Relative to the working
@@ -76,6 +80,16 @@ type Config struct {
 
 	origins map[string]Source
 	redis   *RedisConfiguration
+}
+
+// HTTPS is how TLS is ended here, where no proxy does it.
+type HTTPS struct {
+	// A PEM file with the certificate and those that lead to its root. It is
+	// read again when it changes.
+	Certificate string
+
+	// A PEM file with the certificate's private key.
+	Key string
 }
 
 // SignalR are the guide's seven settings.
@@ -245,6 +259,23 @@ func Default() Config {
 // RedisConfiguration is the Redis that is configured, from
 // Redis:Configuration, else from ConnectionStrings:Redis; nil: none.
 func (c *Config) RedisConfiguration() *RedisConfiguration { return c.redis }
+
+// ServesHTTPS reports whether one of Urls is an https address.
+func (c *Config) ServesHTTPS() bool {
+	for _, l := range c.Listen() {
+		if l.TLS {
+			return true
+		}
+	}
+	return false
+}
+
+// Listen are the addresses of Urls. It returns none for a Config that Load did
+// not check.
+func (c *Config) Listen() []Listen {
+	l, _ := parseURLs(c.URLs)
+	return l
+}
 
 // Origin tells where the setting at path ("SignalR:KeepAliveInterval", folding
 // case) came from.

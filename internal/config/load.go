@@ -401,6 +401,9 @@ func (c *Config) finish() error {
 			c.PublicURL = strings.ToLower(u.Scheme) + "://" + strings.ToLower(u.Host)
 		}
 	}
+	if c.ServesHTTPS() && (c.HTTPS.Certificate == "" || c.HTTPS.Key == "") {
+		return fmt.Errorf("%s: Urls = %q needs a certificate; set Https:Certificate and Https:Key to PEM files, or put a proxy in front that ends TLS and set PublicUrl", c.Origin("Urls"), c.URLs)
+	}
 	s := c.SignalR
 	if s.ClientTimeoutInterval < 2*clientKeepAlive {
 		c.Warnings = append(c.Warnings, fmt.Sprintf(

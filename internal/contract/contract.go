@@ -127,7 +127,7 @@ func describeHubs() []signalr.Description {
 }
 
 type printer struct {
-	out      strings.Builder
+	out        strings.Builder
 	names      map[reflect.Type]string
 	eventTypes map[reflect.Type]string // where it is not the type's name
 	printed    map[reflect.Type]bool

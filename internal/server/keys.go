@@ -203,16 +203,20 @@ func when(t time.Time) *time.Time {
 
 // localOf is where a server with these settings can be reached from here.
 func localOf(c *config.Config) (string, error) {
-	addresses, err := config.ListenAddresses(c.URLs)
+	addresses := c.Listen()
+	if len(addresses) == 0 {
+		return "", fmt.Errorf("Urls names no address: %q", c.URLs) //nolint:staticcheck // the name of the setting
+	}
+	host, port, err := net.SplitHostPort(addresses[0].Address)
 	if err != nil {
 		return "", err
 	}
-	host, port, err := net.SplitHostPort(addresses[0])
-	if err != nil {
-		return "", err
+	scheme := "http://"
+	if addresses[0].TLS {
+		scheme = "https://"
 	}
 	if host == "" || host == "0.0.0.0" || host == "::" {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port), nil
+	return scheme + net.JoinHostPort(host, port), nil
 }

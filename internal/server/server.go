@@ -60,6 +60,7 @@ type Server struct {
 	http      *http.Server
 	listeners []net.Listener
 
+	secure          []bool // by listener: it speaks TLS
 	metricListeners []net.Listener
 
 	draining atomic.Bool
@@ -130,15 +131,16 @@ func inUse(folder string) error {
 }
 
 func (s *Server) listen(ctx context.Context) error {
-	addresses, err := config.ListenAddresses(s.config.URLs)
-	if err != nil {
+	var err error
+	if s.http.TLSConfig, err = s.tlsConfig(); err != nil {
 		return err
 	}
-	for _, a := range addresses {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
+	for _, a := range s.config.Listen() {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", a.Address)
 		if err != nil {
-			return cannotListen(a, err)
+			return cannotListen(a.Address, err)
 		}
+		s.secure = append(s.secure, a.TLS)
 		s.listeners = append(s.listeners, l)
 		s.closers = append(s.closers, func() error {
 			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
@@ -151,7 +153,13 @@ func (s *Server) listen(ctx context.Context) error {
 }
 
 // URL is the address under which this machine reaches the server.
-func (s *Server) URL() string { return localURL(s.listeners[0].Addr()) }
+func (s *Server) URL() string {
+	u := localURL(s.listeners[0].Addr())
+	if s.secure[0] {
+		u = "https" + strings.TrimPrefix(u, "http")
+	}
+	return u
+}
 
 func localURL(a net.Addr) string {
 	t, ok := a.(*net.TCPAddr)
@@ -182,9 +190,13 @@ func (s *Server) Run(ctx context.Context) error {
 	loops.Go(func() { s.serveMetrics(background) })
 
 	failed := make(chan error, len(s.listeners))
-	for _, l := range s.listeners {
+	for i, l := range s.listeners {
 		loops.Go(func() {
-			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			serve := s.http.Serve
+			if s.secure[i] {
+				serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") } // the certificate is in TLSConfig
+			}
+			if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("%s cannot be served any more: %w", l.Addr(), err)
 			}
 		})

@@ -66,8 +66,13 @@ func settings(t *testing.T, folder, file string) *config.Config {
 
 func start(t *testing.T, folder, file string) *running {
 	t.Helper()
+	return serve(t, settings(t, folder, file))
+}
+
+// serve runs a server with settings until the test is over.
+func serve(t *testing.T, c *config.Config) *running {
+	t.Helper()
 	r := &running{t: t, out: &syncBuffer{}, log: &syncBuffer{}}
-	c := settings(t, folder, file)
 	s, err := New(t.Context(), Options{Config: c, Logger: Logger(c, r.log), Out: r.out})
 	if err != nil {
 		t.Fatal(err)
