@@ -47,6 +47,7 @@ type commandLine struct {
 	Generate generateCommand `cmd:"" help:"Generate a video or an image on a running server."`
 	Watch    watchCommand    `cmd:"" help:"Watch a task until it ends."`
 	Tasks    tasksCommand    `cmd:"" help:"List your tasks, newest first."`
+	Doctor   doctorCommand   `cmd:"" help:"Find out why clients cannot connect, miss events or are slow, and what to do."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
