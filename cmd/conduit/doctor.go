@@ -85,26 +85,35 @@ func (d *doctor) report(v verdict, what, found, advice string) {
 
 const checkTime = 10 * time.Second // for one check
 
+// answer is what came of a request.
+type answer struct {
+	code   int
+	status string // with its words
+	date   string // of the header
+	body   []byte
+}
+
 // get reads a path without a key.
-func (d *doctor) get(path string) (*http.Response, []byte, error) {
+func (d *doctor) get(path string) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(d.ctx, checkTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.c.base+path, nil)
 	if err != nil {
-		return nil, nil, err
+		return a, err
 	}
 	res, err := d.c.http.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return a, err
 	}
 	defer func() { _ = res.Body.Close() }() // read, or not needed
-	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	return res, body, err
+	a = answer{code: res.StatusCode, status: res.Status, date: res.Header.Get("Date")}
+	a.body, err = io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	return a, err
 }
 
 func (d *doctor) reachable() bool {
 	const what = "Server"
-	res, _, err := d.get("/health/live")
+	res, err := d.get("/health/live")
 	var op *net.OpError
 	var name *net.DNSError
 	switch {
@@ -114,8 +123,8 @@ func (d *doctor) reachable() bool {
 		d.report(broken, what, err.Error(), "Nobody listens there, or a firewall is between: start one with conduit serve, check Urls (http://*:5000 listens on every interface) and the firewall.")
 	case err != nil:
 		d.report(broken, what, err.Error(), "Check the address, and with https the certificate.")
-	case res.StatusCode != http.StatusOK:
-		d.report(broken, what, "answered "+res.Status, "That is no Conduit, or a proxy that cannot reach it: look at the proxy's log.")
+	case res.code != http.StatusOK:
+		d.report(broken, what, "answered "+res.status, "That is no Conduit, or a proxy that cannot reach it: look at the proxy's log.")
 	default:
 		d.report(fine, what, "answers", "")
 		d.clock(res)
@@ -125,8 +134,8 @@ func (d *doctor) reachable() bool {
 }
 
 // clock compares clocks: links to results expire.
-func (d *doctor) clock(res *http.Response) {
-	there, err := http.ParseTime(res.Header.Get("Date"))
+func (d *doctor) clock(res answer) {
+	there, err := http.ParseTime(res.date)
 	if err != nil {
 		return
 	}
@@ -148,14 +157,14 @@ func (d *doctor) encrypted() {
 
 func (d *doctor) ready() {
 	const what = "Readiness"
-	res, body, err := d.get("/health/ready")
+	res, err := d.get("/health/ready")
 	switch {
 	case err != nil:
 		d.report(broken, what, err.Error(), "Try again.")
-	case res.StatusCode == http.StatusOK:
+	case res.code == http.StatusOK:
 		d.report(fine, what, "the database answers", "")
 	default:
-		d.report(broken, what, strings.Join(reasons(body), " "), "Look at the server's log and at the disk of its data folder.")
+		d.report(broken, what, strings.Join(reasons(res.body), " "), "Look at the server's log and at the disk of its data folder.")
 	}
 }
 
@@ -377,7 +386,7 @@ func (d *doctor) idle(path string, period time.Duration) {
 // backplane reads what the server says of itself.
 func (d *doctor) backplane() {
 	const what = "Backplane"
-	res, body, err := d.get("/health/signalr")
+	res, err := d.get("/health/signalr")
 	var h struct {
 		Status    string
 		Backplane *struct {
@@ -389,8 +398,8 @@ func (d *doctor) backplane() {
 	case err != nil:
 		d.report(broken, what, err.Error(), "")
 		return
-	case res.StatusCode != http.StatusOK || json.Unmarshal(body, &h) != nil:
-		d.report(broken, what, "/health/signalr answered "+res.Status, "Let the proxy pass /health/ on.")
+	case res.code != http.StatusOK || json.Unmarshal(res.body, &h) != nil:
+		d.report(broken, what, "/health/signalr answered "+res.status, "Let the proxy pass /health/ on.")
 		return
 	}
 	found := "one instance, none is needed"
@@ -405,7 +414,7 @@ func (d *doctor) backplane() {
 		}
 	}
 	if h.Status != "Healthy" {
-		d.report(doubt, what, strings.Join(reasons(body), " "), "See Health in docs/operations.md.")
+		d.report(doubt, what, strings.Join(reasons(res.body), " "), "See Health in docs/operations.md.")
 		return
 	}
 	d.report(fine, what, found, "")

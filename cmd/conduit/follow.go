@@ -53,14 +53,12 @@ func (e event) outcome() string {
 // end, which it returns. It survives restarts of the server. When ctx is
 // cancelled it returns context.Canceled.
 //
-// Videos are watched over their hub. Where that cannot be reached, or stays
-// away for long, and for images, it reads the task's event stream.
+// A task is watched over the hub of its kind. Where that cannot be reached, or
+// stays away for long, it reads the task's event stream.
 func (c *client) follow(ctx context.Context, t taskStatus, show func(event)) (event, error) {
 	w := &watcher{id: t.TaskID, show: show}
-	if t.Kind == "video" {
-		if end, err := c.followHub(ctx, w); err == nil || ctx.Err() != nil {
-			return end, cancelled(ctx, err)
-		}
+	if end, err := c.followHub(ctx, t.Kind, w); err == nil || ctx.Err() != nil {
+		return end, cancelled(ctx, err)
 	}
 	f := &follower{c: c, watcher: w}
 	end, err := f.run(ctx)

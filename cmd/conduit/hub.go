@@ -9,11 +9,11 @@ import (
 	"github.com/knnlabs/conduit/signalr"
 )
 
-// followHub watches a task over the video hub until its end. After a loss of
+// followHub watches a task over the hub of its kind until its end. After a loss of
 // the connection, a restart of the server included, it subscribes again from
 // the newest event that it has. It gives up with an error when the hub cannot
 // be reached; w then knows what has been seen.
-func (c *client) followHub(ctx context.Context, w *watcher) (event, error) {
+func (c *client) followHub(ctx context.Context, kind string, w *watcher) (event, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex // of w
@@ -25,7 +25,7 @@ func (c *client) followHub(ctx context.Context, w *watcher) (event, error) {
 	}
 
 	var hub *signalr.Client
-	hub = signalr.NewClient(c.base+"/hubs/video-generation", signalr.ClientOptions{
+	hub = signalr.NewClient(c.base+"/hubs/"+kind+"-generation", signalr.ClientOptions{
 		Token:      func(context.Context) (string, error) { return c.key, nil },
 		HTTPClient: c.http,
 		Reconnect: func(r signalr.Retry) (time.Duration, bool) {
