@@ -2,13 +2,15 @@
 
 import type { Model } from './contract.js';
 import { InvalidOptionError } from './errors.js';
-import { HubLink, type ConnectionChange, type ConnectionState } from './link.js';
+import { type Link, type ConnectionChange, type ConnectionState } from './link.js';
+import { NavigationLink, Navigation } from './navigation.js';
 import { record, settings, type ClientOptions } from './options.js';
 import { checkCall, Rest, type CallOptions } from './rest.js';
+import { TaskLink } from './tasklink.js';
 import { ImageTasks, Videos } from './tasks.js';
 
 /** The hubs that can be connected to. */
-export type HubName = 'videos' | 'images';
+export type HubName = 'videos' | 'images' | 'navigation';
 
 /** What `connect` takes. */
 export interface ConnectOptions {
@@ -31,6 +33,7 @@ export interface SignalRHealth {
 export class ConduitCoreClient {
   readonly videos: Videos;
   readonly images: ImageTasks;
+  readonly navigation: Navigation;
   readonly models: {
     /** list is the models that can be asked for. */
     list(options?: CallOptions): Promise<Model[]>;
@@ -41,19 +44,20 @@ export class ConduitCoreClient {
     signalR(options?: CallOptions): Promise<SignalRHealth>;
   };
 
-  private readonly links: Record<HubName, HubLink>;
+  private readonly links: Record<HubName, Link>;
 
   /** Throws an `InvalidOptionError` that names the option and what is allowed. Nothing is sent yet. */
   constructor(options: ClientOptions = {}) {
     const own = settings(options);
     const rest = new Rest(own);
-    this.links = {
-      videos: new HubLink(own, 'Video', 'hubs/video-generation'),
-      images: new HubLink(own, 'Image', 'hubs/image-generation'),
-    };
+    const videos = new TaskLink(own, 'Video');
+    const images = new TaskLink(own, 'Image');
+    const navigation = new NavigationLink(own);
+    this.links = { videos, images, navigation };
     this.enabled = own.signalR.enabled;
-    this.videos = new Videos({ settings: own, rest, kind: 'Video', link: this.links.videos });
-    this.images = new ImageTasks({ settings: own, rest, kind: 'Image', link: this.links.images });
+    this.videos = new Videos({ settings: own, rest, kind: 'Video', link: videos });
+    this.images = new ImageTasks({ settings: own, rest, kind: 'Image', link: images });
+    this.navigation = new Navigation(own, navigation);
     const get = async <T>(path: string, call: CallOptions = {}) => {
       checkCall(call);
       return (await rest.call<T>({ ...call, method: 'GET', path })).value;

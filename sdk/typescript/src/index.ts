@@ -6,6 +6,7 @@ export * from './errors.js';
 export { isEnd, type EndOf, type TaskEvent } from './events.js';
 export type { ConnectionChange, ConnectionState } from './link.js';
 export type { Logger, LogLevel } from './logging.js';
+export type { Navigation, NavigationEvent, NavigationWatch, NavigationWatchOptions } from './navigation.js';
 export type { ClientOptions, SignalROptions, TransportName } from './options.js';
 export type { ListOptions, TaskList, TaskPage } from './pages.js';
 export type { CallOptions, PostOptions } from './rest.js';

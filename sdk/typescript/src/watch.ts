@@ -4,7 +4,7 @@ import type { Task } from './contract.js';
 import { ConduitError, ConnectionError, InvalidOptionError, TimeoutError } from './errors.js';
 import { followOverRest } from './eventstream.js';
 import { isEnd, nameOf, type EndOf, type Kind, type TaskEvent } from './events.js';
-import type { HubLink } from './link.js';
+import type { TaskLink } from './tasklink.js';
 import { say } from './logging.js';
 import { number, record, type Settings } from './options.js';
 import { checkSignal, type Rest } from './rest.js';
@@ -55,7 +55,7 @@ export interface WatchSource {
   settings: Settings;
   rest: Rest;
   kind: Kind;
-  link: HubLink;
+  link: TaskLink;
 }
 
 /**

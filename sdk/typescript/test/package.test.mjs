@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { event, FakeHub } from './fakehub.mjs';
+import { blocks } from './readme.mjs';
 
 const here = resolve(import.meta.dirname, '..');
 const bin = (name) => join(here, 'node_modules', '.bin', name);
@@ -132,6 +133,17 @@ describe('installed into an empty project', () => {
     const path = project('ts-cjs', { 'main.ts': declare + wrapped, 'tsconfig.json': options({ module: 'node16', moduleResolution: 'node16', skipLibCheck: false }) }, 'commonjs');
     await run(bin('tsc'), ['-p', '.'], path);
     assert.equal(await run('node', ['out/main.js'], path, { HUB: hub.url }), want);
+  });
+
+  test("of TypeScript with React and the README's code", async () => {
+    const files = Object.fromEntries(blocks().map(({ language, code }, i) => [`block${i}.${language}`, code]));
+    const path = project('readme', {
+      ...files,
+      'tsconfig.json': JSON.stringify({
+        compilerOptions: { target: 'ES2022', lib: ['ES2022', 'DOM'], strict: true, types: ['node'], jsx: 'react-jsx', module: 'esnext', moduleResolution: 'bundler', skipLibCheck: true, noEmit: true },
+      }),
+    });
+    await run(bin('tsc'), ['-p', '.'], path);
   });
 
   test('of plain CommonJS', async () => {

@@ -1,10 +1,15 @@
 // The SDK against the real server.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import typescript from 'typescript';
 import { Conduit, long, short, until } from '../../../e2e/conduit.mjs';
 import { AuthenticationError, BadRequestError, ConduitCoreClient, ConnectionError, NotFoundError, PermissionError, RateLimitError, TaskCancelledError, TaskFailedError, TimeoutError } from '@knn_labs/conduit-core-client';
 import { Proxy } from './proxy.mjs';
+import { blocks } from './readme.mjs';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -167,6 +172,23 @@ test('models and health', async () => {
   assert.ok('/hubs/video-generation' in health.hubs);
 });
 
+test('navigation', async () => {
+  const c = client();
+  const first = await c.navigation.state();
+  assert.ok(first.models.some((m) => m.modelId === 'local-video' && m.available));
+  const { task_id } = await c.videos.generateAsync({ ...short, prompt: 'navigated' });
+  const models = [];
+  let last = 0;
+  for await (const e of c.navigation.watch({ models: ['local-video'], onModel: (m) => models.push(m) })) {
+    if (e.eventType !== 'NavigationStateUpdated') continue;
+    assert.ok(e.revision > last);
+    last = e.revision;
+    const own = e.recentTasks.find((t) => t.taskId === task_id);
+    if (own?.status === 'completed') break;
+  }
+  assert.ok(models.length >= 1 && models[0].available);
+});
+
 describe('connections', () => {
   test('autoConnect: false wants connect first, which keeps the connection', async () => {
     const c = client({ signalR: { autoConnect: false } });
@@ -218,58 +240,6 @@ describe('connections', () => {
     } finally {
       await own.stop();
     }
-  });
-});
-
-describe('who asks', () => {
-  test('a wrong key', async () => {
-    for (const signalR of [{}, { enabled: false }]) {
-      const c = client({ apiKey: `condt_${'x'.repeat(43)}`, signalR });
-      await assert.rejects(c.videos.generate({ ...short }), (e) => e instanceof AuthenticationError && e.code === 'invalid_api_key' && /^sdk_/.test(e.requestId));
-      await assert.rejects(c.videos.watch('task_' + '0'.repeat(32)).done, (e) => e instanceof AuthenticationError && /^sdk_/.test(e.requestId));
-    }
-  });
-
-  test('a key without the scope', async () => {
-    const { key } = await conduit.newKey('--name', 'sdk-images', '--scopes', 'image');
-    const c = client({ apiKey: key });
-    await assert.rejects(c.videos.generate({ ...short }), PermissionError);
-    await assert.rejects(c.videos.watch('task_' + '0'.repeat(32)).done, PermissionError);
-  });
-
-  test('an unknown task', async () => {
-    for (const signalR of [{}, { enabled: false }]) {
-      const c = client({ signalR });
-      const watch = c.videos.watch('task_' + '0'.repeat(32));
-      await assert.rejects(collect(watch), NotFoundError);
-      await assert.rejects(watch.done, NotFoundError);
-      await assert.rejects(c.videos.get('task_' + '0'.repeat(32)), (e) => e instanceof NotFoundError && e.code === 'task_not_found');
-      // It spoils nothing for a task beside it.
-      const { task_id } = await c.videos.generateAsync({ ...short });
-      const [bad, good] = [c.videos.watch('task_' + '1'.repeat(32)), c.videos.watch(task_id)];
-      await assert.rejects(bad.done, NotFoundError);
-      assertLife(await collect(good));
-    }
-  });
-
-  for (const enabled of [true, false]) {
-    test(`a revoked key ends its watches, ${enabled ? 'hub' : 'stream'}`, async () => {
-      const name = `sdk-gone-${enabled}`;
-      const { key } = await conduit.newKey('--name', name, '--scopes', 'video');
-      const c = client({ apiKey: key, signalR: { enabled } });
-      let began;
-      const first = new Promise((resolve) => (began = resolve));
-      const { task_id } = await c.videos.generateAsync({ ...long });
-      const watch = c.videos.watch(task_id, { onEvent: () => began() });
-      await first;
-      assert.equal((await conduit.cli('keys', 'revoke', name)).code, 0);
-      await assert.rejects(watch.done, AuthenticationError);
-    });
-  }
-
-  test('a refused field', async () => {
-    await assert.rejects(client().videos.generate({ ...short, size: 'huge' }), (e) => e instanceof BadRequestError && e.param === 'size' && e.status === 400);
-    await assert.rejects(client().videos.retry('task_' + '0'.repeat(32)), NotFoundError);
   });
 });
 
@@ -358,5 +328,80 @@ describe('through a proxy', () => {
     await through().videos.generateAsync({ ...short, prompt: 'bought once' });
     assert.equal(proxy.loseAnswers, 0);
     assert.equal(await list(), 1);
+  });
+});
+
+describe('the README', () => {
+  // Below the package, so that its name leads to it.
+  const folder = mkdtempSync(join(import.meta.dirname, '../dist/readme-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const { heading, code, language } of blocks().filter((b) => b.language === 'ts')) {
+    test(heading, async () => {
+      const { outputText } = typescript.transpileModule(code.replaceAll('http://127.0.0.1:5000', conduit.url), {
+        compilerOptions: { module: typescript.ModuleKind.ESNext, target: typescript.ScriptTarget.ES2022 },
+      });
+      const file = join(folder, `${heading.replaceAll(/\W+/g, '-')}.mjs`);
+      writeFileSync(file, outputText);
+      const out = await new Promise((done, failed) =>
+        execFile(process.execPath, [file], { env: { ...process.env, CONDUIT_API_KEY: conduit.key }, timeout: 120_000 }, (error, stdout, stderr) =>
+          error ? failed(new Error(`${error.message}\n${stdout}\n${stderr}`)) : done(stdout)),
+      );
+      assert.match(out, heading === 'Navigation' ? /video \d+ running/ : /http:\/\/.*\/v1\/media\//, `${language}: ${out}`);
+    });
+  }
+});
+
+// Last: what a revoked key leaves running keeps the renderers busy.
+describe('who asks', () => {
+  test('a wrong key', async () => {
+    for (const signalR of [{}, { enabled: false }]) {
+      const c = client({ apiKey: `condt_${'x'.repeat(43)}`, signalR });
+      await assert.rejects(c.videos.generate({ ...short }), (e) => e instanceof AuthenticationError && e.code === 'invalid_api_key' && /^sdk_/.test(e.requestId));
+      await assert.rejects(c.videos.watch('task_' + '0'.repeat(32)).done, (e) => e instanceof AuthenticationError && /^sdk_/.test(e.requestId));
+    }
+  });
+
+  test('a key without the scope', async () => {
+    const { key } = await conduit.newKey('--name', 'sdk-images', '--scopes', 'image');
+    const c = client({ apiKey: key });
+    await assert.rejects(c.videos.generate({ ...short }), PermissionError);
+    await assert.rejects(c.videos.watch('task_' + '0'.repeat(32)).done, PermissionError);
+  });
+
+  test('an unknown task', async () => {
+    for (const signalR of [{}, { enabled: false }]) {
+      const c = client({ signalR });
+      const watch = c.videos.watch('task_' + '0'.repeat(32));
+      await assert.rejects(collect(watch), NotFoundError);
+      await assert.rejects(watch.done, NotFoundError);
+      await assert.rejects(c.videos.get('task_' + '0'.repeat(32)), (e) => e instanceof NotFoundError && e.code === 'task_not_found');
+      // It spoils nothing for a task beside it.
+      const { task_id } = await c.videos.generateAsync({ ...short });
+      const [bad, good] = [c.videos.watch('task_' + '1'.repeat(32)), c.videos.watch(task_id)];
+      await assert.rejects(bad.done, NotFoundError);
+      assertLife(await collect(good));
+    }
+  });
+
+  for (const enabled of [true, false]) {
+    test(`a revoked key ends its watches, ${enabled ? 'hub' : 'stream'}`, async () => {
+      const name = `sdk-gone-${enabled}`;
+      const { key } = await conduit.newKey('--name', name, '--scopes', 'video');
+      const c = client({ apiKey: key, signalR: { enabled } });
+      let began;
+      const first = new Promise((resolve) => (began = resolve));
+      // Nobody can cancel it afterwards, so it is not too long.
+      const { task_id } = await c.videos.generateAsync({ ...long, duration: 5 });
+      const watch = c.videos.watch(task_id, { onEvent: () => began() });
+      await first;
+      assert.equal((await conduit.cli('keys', 'revoke', name)).code, 0);
+      await assert.rejects(watch.done, AuthenticationError);
+    });
+  }
+
+  test('a refused field', async () => {
+    await assert.rejects(client().videos.generate({ ...short, size: 'huge' }), (e) => e instanceof BadRequestError && e.param === 'size' && e.status === 400);
+    await assert.rejects(client().videos.retry('task_' + '0'.repeat(32)), NotFoundError);
   });
 });

@@ -317,3 +317,73 @@ test('watches in quick succession share a connection; 10,000 of them leave no me
   assert.equal(hub.opened, 1);
   if (globalThis.gc) assert.ok(grown < 2_000_000, `${grown} bytes more after 10,000 watches`);
 });
+
+test('a task that ended at or below what is known is over', async () => {
+  hub.rest = (_, res) => res.end(JSON.stringify({ sequence: 9, status: 'running' }));
+  hub.subscribed = (_, taskId) => ({ taskId, ok: true, sequence: 5, ended: true }); // it ended meanwhile
+  const watch = client().videos.watch('task_a', { afterSequence: 5 });
+  assert.equal(await watch.done, undefined);
+  for await (const e of watch) assert.fail(`${e.sequence}`);
+});
+
+test('a refusal with a code has the class of it, one with a delay is tried again after that', async () => {
+  const codes = { task_not_found: NotFoundError, invalid_api_key: AuthenticationError };
+  hub.subscribed = (_, taskId) => ({ taskId, ok: false, error: 'In words of tomorrow.', errorCode: taskId.slice(5) });
+  const c = client();
+  for (const [code, type] of Object.entries(codes)) {
+    await assert.rejects(c.videos.watch(`task_${code}`).done, (e) => e instanceof type && e.code === code && e.message === 'In words of tomorrow.');
+  }
+  let refused = 0;
+  hub.methods.SubscribeToTasks = (_, asked) => {
+    if (refused++ === 0) throw new Error("Failed to invoke 'SubscribeToTasks' due to an error on the server. HubException: Too many calls on this connection: 20 a second are allowed. Try again in 0.2 seconds.");
+    return asked.map(({ taskId }) => ({ taskId, ok: true }));
+  };
+  const began = Date.now();
+  const a = c.videos.watch('task_a');
+  await until('it is asked again', () => refused === 2);
+  assert.ok(Date.now() - began >= 195);
+  hub.all(event('Cancelled', 'task_a', 1));
+  await a.done;
+});
+
+test('the navigation state, live', async () => {
+  const state = (revision, more) => ({ eventType: 'NavigationStateUpdated', revision, kinds: [], models: [], recentTasks: [{ taskId: 'task_a', prompt: '2026-11-22T10:00:00Z', createdAt: '2026-11-22T10:00:00Z' }], timestamp: '2026-11-22T10:00:00Z', ...more });
+  const model = (modelId, available) => ({ eventType: 'ModelAvailabilityChanged', modelId, kind: 'video', available, timestamp: '2026-11-22T10:00:00Z' });
+  hub.methods = { SubscribeToModel: (connection, id) => (connection.event('ModelAvailabilityChanged', model(id, true)), null), UnsubscribeFromModel: () => null };
+  const c = client();
+  const states = [], models = [];
+  const watch = c.navigation.watch({ models: ['m'], onState: (s) => states.push(s.revision), onModel: (m) => models.push(`${m.modelId} ${m.available}`) });
+  await until('the model is asked for', () => hub.named('SubscribeToModel').length === 1);
+  const tell = (payload) => hub.connections[0].event(payload.eventType, payload);
+  for (const payload of [state(2), state(2), state(1), state('3'), model('other', false), state(4), model('m', false), state(5, { timestamp: 7 })]) tell(payload);
+  await until('they came', () => models.length === 2);
+  assert.deepEqual([states, models], [[2, 4], ['m true', 'm false']]);
+  assert.equal((await c.navigation.state()).revision, 4, 'a second watch is told at once');
+  hub.connections[0].drop();
+  await until('the model is asked for again', () => hub.named('SubscribeToModel').length === 2);
+  for (const payload of [state(4), state(6)]) tell(payload);
+  await until('it goes on', () => states.length === 3);
+  assert.deepEqual(states, [2, 4, 6]);
+  const read = [];
+  for await (const e of watch) {
+    read.push(e);
+    if (read.length === 2) break;
+  }
+  const newest = read.find((e) => e.revision === 6);
+  assert.ok(newest.timestamp instanceof Date && newest.recentTasks[0].createdAt instanceof Date);
+  assert.equal(newest.recentTasks[0].prompt, '2026-11-22T10:00:00Z');
+  await until('the connection closes', () => c.connectionState('navigation') === 'disconnected');
+  // A later watch is told what it knows not, though the client has seen it.
+  const later = c.navigation.state();
+  await connected(3);
+  tell(state(6));
+  assert.equal((await later).revision, 6);
+  assert.throws(() => client({ signalR: { enabled: false } }).navigation.watch(), { option: 'signalR.enabled' });
+  for (const options of [{ models: 'm' }, { models: [7] }, { onState: 1 }, { other: 1 }, { signal: 1 }]) {
+    assert.throws(() => c.navigation.watch(options), { name: 'InvalidOptionError' });
+  }
+  await assert.rejects(c.navigation.state({ signal: AbortSignal.abort(new Error('enough')) }), /enough/);
+  await until('the connection closes', () => c.connectionState('navigation') === 'disconnected');
+  hub.negotiate = (_, res) => !!res.writeHead(403).end();
+  await assert.rejects(c.navigation.state(), { name: 'PermissionError' });
+});
