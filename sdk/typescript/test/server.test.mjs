@@ -400,6 +400,15 @@ describe('who asks', () => {
     });
   }
 
+  test('a key that expires ends its watches', async () => {
+    const soon = new Date(Date.now() + 3000).toISOString().replace(/\.\d+/, '');
+    const { key } = await conduit.newKey('--name', 'sdk-brief', '--scopes', 'video', '--expires', soon);
+    const c = client({ apiKey: key });
+    const { task_id } = await c.videos.generateAsync({ ...long });
+    await assert.rejects(c.videos.watch(task_id).done, AuthenticationError);
+    await assert.rejects(c.videos.get(task_id), (e) => e instanceof AuthenticationError && e.code === 'expired_api_key');
+  });
+
   test('a refused field', async () => {
     await assert.rejects(client().videos.generate({ ...short, size: 'huge' }), (e) => e instanceof BadRequestError && e.param === 'size' && e.status === 400);
     await assert.rejects(client().videos.retry('task_' + '0'.repeat(32)), NotFoundError);
