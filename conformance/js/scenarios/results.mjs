@@ -71,8 +71,9 @@ export const results = {
     const id = other.connectionId;
     const call = asker.invoke('AskConnection', id, '?');
     await asked.promise;
+    const failed = fails(call, `${threw('AskConnection')}IOException: Connection '${id}' disconnected.`);
     await other.stop();
-    await fails(call, `${threw('AskConnection')}IOException: Connection '${id}' disconnected.`);
+    await failed;
   },
 
   async 'asked from outside'(t) {
