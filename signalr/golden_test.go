@@ -186,9 +186,12 @@ func replay(t *testing.T, file string) {
 	synctest.Wait()
 }
 
+// framer is where messages of the hub come from, one by one; nil at the end.
+type framer interface{ nextFrame(wire.Protocol) []byte }
+
 // compareMessage compares the next message from the hub with a recorded one, by
 // value; the ids of client results may differ.
-func compareMessage(t *testing.T, proto wire.Protocol, recorded []byte, p *peer, ids map[string]string) {
+func compareMessage(t *testing.T, proto wire.Protocol, recorded []byte, p framer, ids map[string]string) {
 	t.Helper()
 	var want, got wire.Message
 	if err := proto.Parse(recorded, &want); err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
 
 func TestStreamEndsWhenCancelled(t *testing.T) {
@@ -294,4 +296,22 @@ func TestTooManyStreams(t *testing.T) {
 		p.want(`{"type":3,"invocationId":"0"}`)
 		shutdown(t, h)
 	})
+}
+
+func TestItemsThatDoNotFit(t *testing.T) {
+	for _, proto := range []wire.Protocol{wire.JSON, wire.MessagePack} {
+		for detailed, want := range map[bool]string{
+			false: "Failed to bind Stream message.",
+			true: map[string]string{
+				"json":        "Failed to bind Stream message. JsonException: The JSON value could not be converted to System.Int32. Path: $ | LineNumber: 0 | BytePositionInLine: 3.",
+				"messagepack": "Failed to bind Stream message. InvalidDataException: Deserializing object of the `Int32` type for 'item' failed.",
+			}[proto.Name()],
+		} {
+			var into int32
+			err := proto.DecodeValue(map[string]wire.Raw{"json": []byte(`"x"`), "messagepack": []byte("\xa1x")}[proto.Name()], &into)
+			if got := bindStreamError(err, proto, detailed).Error(); got != want {
+				t.Errorf("%s, detailed %v: %q, want %q", proto.Name(), detailed, got, want)
+			}
+		}
+	}
 }
