@@ -1,7 +1,7 @@
 // Watches on a hub that does what a test says.
 
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, mock, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 import { AuthenticationError, ConduitCoreClient, ConnectionError, NotFoundError, TimeoutError } from '@knn_labs/conduit-core-client';
 import { event, FakeHub, quiet, until } from './fakehub.mjs';
 
@@ -237,48 +237,6 @@ test('the attempts are counted, the first connect included, and begin anew after
   hub.all(event('Cancelled', 'task_b', 1));
   await b.done;
 });
-
-for (const [backoff, delays] of [['exponential', [5000, 10_000, 20_000, 30_000]], ['constant', [5000, 5000, 5000, 5000]]]) {
-  test(`the delays between attempts, ${backoff}`, async () => {
-    const turns = async (n) => {
-      for (let i = 0; i < n; i++) await new Promise((done) => setImmediate(done));
-    };
-    let negotiated; // resolves with the next negotiation
-    let next = new Promise((done) => (negotiated = done));
-    hub.negotiate = (_, res) => {
-      res.writeHead(503).end();
-      const tell = negotiated;
-      next = new Promise((done) => (negotiated = done));
-      tell();
-      return true;
-    };
-    mock.timers.enable({ apis: ['setTimeout'] });
-    mock.method(Math, 'random', () => 0);
-    try {
-      const lost = [];
-      const c = client({ signalR: { reconnectInterval: 5000, reconnectAttempts: 4, reconnectBackoff: backoff } });
-      c.onConnectionChange(({ error }) => error && lost.push(error));
-      let asked = next;
-      const watch = c.videos.watch('task_a');
-      await asked;
-      for (const [i, delay] of delays.entries()) {
-        while (lost.length === i) await turns(1); // the refusal is understood, and the delay has begun
-        await turns(5);
-        asked = next;
-        const before = hub.negotiations.length;
-        mock.timers.tick(delay - 1);
-        await turns(20);
-        assert.equal(hub.negotiations.length, before, `not before ${delay} ms`);
-        mock.timers.tick(1);
-        await asked;
-      }
-      await assert.rejects(watch.done, /tried again 4 times/);
-    } finally {
-      mock.timers.reset();
-      mock.restoreAll();
-    }
-  });
-}
 
 test('a connection that never gets anywhere is given up, though each one opens', async () => {
   hub.methods.SubscribeToTasks = (connection) => connection.drop();
