@@ -3,6 +3,7 @@ module github.com/knnlabs/conduit
 go 1.26.0
 
 require (
+	github.com/agnivade/levenshtein v1.2.1
 	github.com/alecthomas/kong v1.17.0
 	github.com/at-wat/ebml-go v0.19.4
 	github.com/coder/websocket v1.8.15

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agnivade/levenshtein"
+
 	"github.com/knnlabs/conduit/internal/key"
 	"github.com/knnlabs/conduit/internal/provider"
 	"github.com/knnlabs/conduit/internal/task"
@@ -125,32 +127,11 @@ func didYouMean(name string, known []string) string {
 	}
 	best, least := "", 3
 	for _, k := range known {
-		if d := distance(strings.ReplaceAll(flat, "_", ""), strings.ReplaceAll(k, "_", "")); d < least && d < len(k) {
+		if d := levenshtein.ComputeDistance(strings.ReplaceAll(flat, "_", ""), strings.ReplaceAll(k, "_", "")); d < least && d < len(k) {
 			best, least = k, d
 		}
 	}
 	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func chooseModel(o object, kind provider.Kind, catalog *provider.Catalog) (provider.Model, error) {

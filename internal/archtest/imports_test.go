@@ -66,7 +66,7 @@ var rules = []rule{
 	},
 	{
 		from: "internal/api", allow: []string{"internal/task", "internal/key", "internal/provider", "internal/media"},
-		modules: []string{"golang.org/x/time/rate"}, tests: []string{"internal/store", "internal/store/...", "internal/provider/local", "internal/work", "github.com/google/go-cmp/...", "go.uber.org/goleak"},
+		modules: []string{"github.com/agnivade/levenshtein", "golang.org/x/time/rate"}, tests: []string{"internal/store", "internal/store/...", "internal/provider/local", "internal/work", "github.com/google/go-cmp/...", "go.uber.org/goleak"},
 		reason: "api, push, work and console are siblings: each can be read and replaced without the others",
 	},
 	{
@@ -101,7 +101,7 @@ var rules = []rule{
 		reason: "keeps and signs results, whatever made them",
 	},
 	{
-		from: "internal/config/...", allow: []string{"internal/config/..."}, modules: []string{"github.com/tailscale/hujson"}, tests: []string{"github.com/google/go-cmp/..."},
+		from: "internal/config/...", allow: []string{"internal/config/..."}, modules: []string{"github.com/tailscale/hujson", "github.com/agnivade/levenshtein"}, tests: []string{"github.com/google/go-cmp/..."},
 		reason: "a documented struct that every part may be given, so it may need none of them",
 	},
 	{

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // FileName is the settings file that is read from the working directory.
@@ -237,11 +239,17 @@ func known(fields map[string]field, top string) string {
 	return strings.Join(names, ", ")
 }
 
+// maxMisspelt is the length in bytes beyond which a name is no misspelling.
+const maxMisspelt = 200
+
 // nearest is the documented path that key is most likely a misspelling of.
 func nearest(fields map[string]field, key string) string {
+	if len(key) > maxMisspelt {
+		return ""
+	}
 	best, distance := "", 1+max(2, len(key)/5)
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		if d := editDistance(k, key); d < distance {
+		if d := levenshtein.ComputeDistance(k, key); d < distance {
 			best, distance = fields[k].path, d
 		}
 	}
@@ -251,38 +259,17 @@ func nearest(fields map[string]field, key string) string {
 // nearestTop is the top-level name of ours that top, which is none, is most
 // likely a misspelling of.
 func nearestTop(fields map[string]field, top string) string {
+	if len(top) > maxMisspelt {
+		return ""
+	}
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
 		own, _, _ := strings.Cut(k, ":")
-		if editDistance(own, top) <= len(own)/4 {
+		if levenshtein.ComputeDistance(own, top) <= len(own)/4 {
 			name, _, _ := strings.Cut(fields[k].path, ":")
 			return name
 		}
 	}
 	return ""
-}
-
-// editDistance is Levenshtein's, in bytes.
-func editDistance(a, b string) int {
-	if len(a) > 200 || len(b) > 200 {
-		return 1 << 20
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // set parses s into f.
