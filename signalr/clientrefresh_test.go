@@ -72,6 +72,7 @@ func TestClientRefreshTimes(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(24 * time.Hour)
+				synctest.Wait()
 				var got []time.Duration
 				for _, at := range s.refreshes {
 					got = append(got, at.Sub(start))
@@ -90,6 +91,7 @@ func TestClientRefreshTimes(t *testing.T) {
 				s.refreshes = nil
 				_ = c.Stop(t.Context())
 				time.Sleep(24 * time.Hour)
+				synctest.Wait()
 				if len(s.refreshes) > 0 {
 					t.Error("refreshed after Stop")
 				}
