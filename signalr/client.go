@@ -147,8 +147,10 @@ type CallError struct {
 
 func (e *CallError) Error() string { return e.Text }
 
-// StatusError is an HTTP status that ended a connecting attempt, such as 401.
-// Find it with errors.As.
+// StatusError is an HTTP status that ended an attempt to connect, or to refresh
+// the credential, in its field Status: 401, say. Op is what was asked
+// ("negotiate", "refresh", ...), Text the server's word for it. Find it with
+// errors.As and a *StatusError.
 type StatusError = transport.StatusError
 
 // Client is a connection to a hub of any SignalR server. Register handlers with

@@ -200,62 +200,6 @@ func (c *Conn) whyEnded() error {
 	return c.cause
 }
 
-// PeerClosed implements transport.Application: the client has ended its input.
-func (c *Conn) PeerClosed() {
-	var cause error
-	if c.in.partialWaits.Load() {
-		cause = WithType(errors.New("Connection terminated while reading a message."), "InvalidDataException") //nolint:staticcheck // reference text
-	}
-	if cause != nil {
-		c.fail(cause)
-		return
-	}
-	c.end(wire.Message{Type: wire.Close, AllowReconnect: true}, nil)
-}
-
-// Lost implements transport.Application.
-func (c *Conn) Lost() {
-	c.in.dropPartial()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reliable != nil {
-		c.reliable.lose()
-	}
-}
-
-// Resumed implements transport.Application.
-func (c *Conn) Resumed() {
-	c.in.dropPartial()
-	c.mu.Lock()
-	if c.reliable != nil {
-		c.reliable.resumed()
-		c.wake()
-	}
-	c.mu.Unlock()
-}
-
-// Ended implements transport.Application.
-func (c *Conn) Ended(err error) {
-	c.mu.Lock()
-	if errors.Is(err, transport.ErrExpired) { // a regular end for the application
-		c.expired, err = true, nil
-	}
-	if !c.closing {
-		c.closing = true
-		c.cause = err
-	}
-	c.out.drop()
-	c.greeting, c.farewell = nil, nil
-	if c.reliable != nil {
-		c.reliable.unacked = nil
-	}
-	c.signalRoom()
-	c.mu.Unlock()
-	c.in.end()
-	c.cancel(ErrConnectionClosed)
-	c.hub.ended(c)
-}
-
 // Where a connection stands.
 const (
 	handshaking int32 = iota

@@ -94,7 +94,7 @@ func NewHub(name string, opts HubOptions) *Hub {
 	endpoint := transport.EndpointOptions{
 		Accept: h.accept, Transports: kinds(opts.Transports), UserID: opts.UserID, MaxPending: opts.Limits.HalfOpen,
 		AllowStateful: func(*http.Request) bool { return opts.AllowStatefulReconnects }, Logger: h.opts.Logger,
-		Renewed: func(app transport.Application, ctx context.Context) { app.(*Conn).renew(ctx) },
+		Renewed: renewed,
 	}
 	if opts.AuthenticationRefresh {
 		endpoint.Lifetime = opts.lifetime
@@ -202,7 +202,7 @@ func (h *Hub) accept(s transport.Session) (transport.Application, error) {
 		return nil, err
 	}
 	h.telemetry.began(c)
-	return c, nil
+	return (*application)(c), nil
 }
 
 // admit adds a connection whose handshake is to come.

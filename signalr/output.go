@@ -208,10 +208,9 @@ func (c *Conn) queueBefore(ctx context.Context, timeout <-chan time.Time, d deli
 	}
 }
 
-// Next implements transport.Application: it hands over what waits, in the
-// order handshake response, Sequence, repeated messages, Ack, messages, Close
-// or Ping.
-func (c *Conn) Next(dst []byte, max int) (out []byte, more, end bool) {
+// next hands over what waits, in the order handshake response, Sequence,
+// repeated messages, Ack, messages, Close or Ping.
+func (c *Conn) next(dst []byte, max int) (out []byte, more, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.shaken && !c.closing {

@@ -46,16 +46,8 @@ const openingBytes = 64 << 10
 // errStop tells the transport to read no more; the connection is ending.
 var errStop = errors.New("signalr: the connection is ending")
 
-// Receive implements transport.Application. It runs no code of the
-// application, and blocks only where the client is to be held back.
-func (c *Conn) Receive(p []byte) error {
-	c.in.busy.Add(1)
-	err := c.receive(p)
-	c.in.seen.Store(c.hub.now())
-	c.in.busy.Add(-1)
-	return err
-}
-
+// receive takes bytes in. It runs no code of the application, and blocks only
+// where the client is to be held back.
 func (c *Conn) receive(p []byte) error {
 	switch c.in.phase.Load() {
 	case handshaking:
