@@ -5,6 +5,7 @@ import { InvalidOptionError } from './errors.js';
 import { type Link, type ConnectionChange, type ConnectionState } from './link.js';
 import { NavigationLink, Navigation } from './navigation.js';
 import { record, settings, type ClientOptions } from './options.js';
+import { listOf, type ListOptions, type TaskList } from './pages.js';
 import { checkCall, Rest, type CallOptions } from './rest.js';
 import { TaskLink } from './tasklink.js';
 import { ImageTasks, Videos } from './tasks.js';
@@ -34,6 +35,10 @@ export class ConduitCoreClient {
   readonly videos: Videos;
   readonly images: ImageTasks;
   readonly navigation: Navigation;
+  readonly tasks: {
+    /** list is the key's own tasks of every kind that it may see, newest first. */
+    list(options?: ListOptions): TaskList;
+  };
   readonly models: {
     /** list is the models that can be asked for. */
     list(options?: CallOptions): Promise<Model[]>;
@@ -58,6 +63,7 @@ export class ConduitCoreClient {
     this.videos = new Videos({ settings: own, rest, kind: 'Video', link: videos });
     this.images = new ImageTasks({ settings: own, rest, kind: 'Image', link: images });
     this.navigation = new Navigation(own, navigation);
+    this.tasks = { list: (options = {}) => listOf(rest, undefined, options) };
     const get = async <T>(path: string, call: CallOptions = {}) => {
       checkCall(call);
       return (await rest.call<T>({ ...call, method: 'GET', path })).value;

@@ -11,7 +11,7 @@ import { Backoff, follow, sleep } from './wait.js';
 const silence = 45_000; // milliseconds; the server writes a comment every 15 s
 
 /** The stream does not get through here, for example because of a proxy: polling may. */
-class NoStream extends Error {}
+class NoStream extends ConnectionError {}
 
 /** What is followed. */
 export interface Followed {
@@ -23,6 +23,8 @@ export interface Followed {
   event(event: TaskEvent): void;
   /** What the caller's watch ended with. */
   signal: AbortSignal;
+  /** Every stored event is wanted from the first on, and nothing but events. */
+  whole?: boolean;
 }
 
 const pathOf = (f: Followed) => `v1/tasks/${encodeURIComponent(f.taskId)}`;
@@ -39,11 +41,11 @@ export async function followOverRest(f: Followed): Promise<void> {
       cause = new ConnectionError(`The event stream of ${f.taskId} ended early.`);
     } catch (error) {
       if (f.signal.aborted) throw f.signal.reason;
-      if (error instanceof NoStream) {
+      if (error instanceof NoStream && !f.whole) {
         settings.log.write('Information', `${f.taskId} is followed by polling: ${error.message}`);
         return poll(f);
       }
-      if (lasting(error)) throw error;
+      if (lasting(error) || error instanceof NoStream) throw error;
       cause = error;
     }
     if (f.last() > before) backoff.reset();
@@ -52,6 +54,35 @@ export async function followOverRest(f: Followed): Promise<void> {
     settings.log.write('Warning', `${say(cause)} The next attempt comes in ${Math.round(delay)} ms.`);
     await sleep(delay, f.signal);
   }
+}
+
+/** readEvents gives the stored events above one sequence, up to another that is there. */
+export async function readEvents(
+  of: Pick<Followed, 'rest' | 'kind' | 'taskId'>,
+  after: number,
+  upTo: number,
+  signal: AbortSignal | undefined,
+): Promise<TaskEvent[]> {
+  const events: TaskEvent[] = [];
+  if (upTo <= after) return events;
+  const { controller, release } = follow(signal);
+  const enough = new ConduitError('All events are there.');
+  let last = after;
+  const event = (next: TaskEvent) => {
+    if (next.sequence <= last || last >= upTo) return;
+    last = next.sequence;
+    events.push(next);
+    if (last >= upTo) controller.abort(enough);
+  };
+  try {
+    const { rest, kind, taskId } = of;
+    await followOverRest({ rest, kind, taskId, whole: true, last: () => last, event, signal: controller.signal });
+  } catch (error) {
+    if (error !== enough) throw error;
+  } finally {
+    release();
+  }
+  return events;
 }
 
 /** otherKind is what the hubs say too. */
@@ -86,7 +117,7 @@ async function stream(f: Followed): Promise<boolean> {
     alive();
     const headers = await f.rest.headers(requestId);
     headers['Accept'] = 'text/event-stream';
-    if (f.last() > 0) headers['Last-Event-ID'] = String(f.last());
+    if (f.last() > 0 || f.whole) headers['Last-Event-ID'] = String(f.last());
     settings.log.traffic(`GET ${url}`);
     const response = await settings.fetch(url, { headers, cache: 'no-store', signal: controller.signal });
     settings.log.traffic(`GET ${url}: ${response.status}`);

@@ -10,5 +10,5 @@ export type { Navigation, NavigationEvent, NavigationWatch, NavigationWatchOptio
 export type { ClientOptions, SignalROptions, TransportName } from './options.js';
 export type { ListOptions, TaskList, TaskPage } from './pages.js';
 export type { CallOptions, PostOptions } from './rest.js';
-export type { GenerateOptions, Images, ImageTasks, Tasks, Video, Videos } from './tasks.js';
+export type { GenerateOptions, HistoryOptions, Images, ImageTasks, Tasks, Video, Videos } from './tasks.js';
 export type { Watch, WatchOptions } from './watch.js';

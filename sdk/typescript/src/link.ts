@@ -16,6 +16,8 @@ export interface ConnectionChange {
   state: ConnectionState;
   /** Why, when it was lost or given up. */
   error: ConduitError | undefined;
+  /** Milliseconds until the next attempt, where there is one. */
+  retryIn: number | undefined;
 }
 
 const linger = 100; // milliseconds that an unused connection stays, for what follows at once
@@ -153,7 +155,7 @@ export abstract class Link {
             : new ConnectionError(`${reason.error.message} It was tried again ${attempts} ${attempts === 1 ? 'time' : 'times'}.`, reason.error);
         return this.giveUp(error, reason.missing);
       }
-      this.change(this.now === 'connecting' ? 'connecting' : 'reconnecting', reason.error);
+      this.change(this.now === 'connecting' ? 'connecting' : 'reconnecting', reason.error, delay);
       this.settings.log.write('Warning', `${reason.error.message} The next attempt comes in ${Math.round(delay)} ms.`);
       await sleep(delay, signal).catch(() => {});
     }
@@ -184,12 +186,12 @@ export abstract class Link {
     this.fail(error, missing);
   }
 
-  private change(state: ConnectionState, error?: ConduitError): void {
+  private change(state: ConnectionState, error?: ConduitError, retryIn?: number): void {
     if (this.now === state && !error) return;
     this.now = state;
     for (const listener of [...this.listeners]) {
       try {
-        listener({ hub: this.path.slice('hubs/'.length), state, error });
+        listener({ hub: this.path.slice('hubs/'.length), state, error, retryIn });
       } catch (thrown) {
         this.settings.log.write('Error', `A listener of connection changes failed: ${say(thrown)}`);
       }

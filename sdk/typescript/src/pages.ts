@@ -1,7 +1,9 @@
 // Lists that read on by themselves.
 
-import type { Task, TaskStatus } from './contract.js';
-import type { Rest } from './rest.js';
+import type { Task, TaskKind, TaskStatus } from './contract.js';
+import { number, record } from './options.js';
+import { checkCall, type Rest } from './rest.js';
+import { canonical } from './watch.js';
 
 /** What a list takes. */
 export interface ListOptions {
@@ -14,7 +16,16 @@ export interface ListOptions {
   signal?: AbortSignal;
 }
 
-export const listNames: readonly string[] = ['status', 'limit', 'after', 'signal'];
+const listNames: readonly string[] = ['status', 'limit', 'after', 'signal'];
+
+/** listOf checks what a list is asked for. */
+export function listOf(rest: Rest, kind: TaskKind | undefined, options: ListOptions): TaskList {
+  const o = record('list options', options, listNames);
+  checkCall(o.signal ? { signal: o.signal } : {});
+  number('limit', o.limit, 20, { min: 1, max: 100, whole: true });
+  if (o.after !== undefined) canonical(o.after);
+  return new TaskList(rest, kind, o);
+}
 
 /** One request's worth of a list. */
 export interface TaskPage {
@@ -29,14 +40,14 @@ export class TaskList implements AsyncIterable<Task> {
   /** @internal */
   constructor(
     private readonly rest: Rest,
-    private readonly kind: 'video' | 'image',
+    private readonly kind: TaskKind | undefined,
     private readonly options: ListOptions,
   ) {}
 
   /** page reads one page: the first, or the one after a task. */
   async page(after = this.options.after): Promise<TaskPage> {
     const { status, limit, signal } = this.options;
-    const query = new URLSearchParams({ kind: this.kind });
+    const query = new URLSearchParams(this.kind ? { kind: this.kind } : {});
     if (limit !== undefined) query.set('limit', String(limit));
     if (after !== undefined) query.set('after', after);
     for (const word of status === undefined ? [] : [status].flat()) query.append('status', word);

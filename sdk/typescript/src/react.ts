@@ -2,8 +2,8 @@
 // @knn_labs/conduit-core-client/react
 
 import { createContext, createElement, useCallback, useContext, useEffect, useState, useSyncExternalStore, type FunctionComponent, type ReactNode } from 'react';
-import { ConduitCoreClient } from './client.js';
-import type { ImageEvent, ImageGenerationCompleted, VideoEvent, VideoGenerationCompleted } from './contract.js';
+import { ConduitCoreClient, type HubName } from './client.js';
+import type { ImageEvent, ImageGenerationCompleted, NavigationState, VideoEvent, VideoGenerationCompleted } from './contract.js';
 import { TaskCancelledError, TaskFailedError } from './errors.js';
 import { nameOf, type TaskEvent } from './events.js';
 import type { ConnectionState } from './link.js';
@@ -64,7 +64,7 @@ export function useImageProgress(taskId: string | null | undefined, options: Use
 }
 
 function useProgress<C, E extends TaskEvent>(
-  hub: 'videos' | 'images',
+  hub: HubName,
   taskId: string | null | undefined,
   options: UseProgressOptions,
   watch: (client: ConduitCoreClient, taskId: string, options: WatchOptions<E>) => Watch<E>,
@@ -98,15 +98,58 @@ function useProgress<C, E extends TaskEvent>(
     // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [client, taskId]);
 
-  const connectionState = useSyncExternalStore(
-    useCallback((changed) => client.onConnectionChange(changed), [client]),
-    () => client.connectionState(hub),
-    () => 'disconnected' as const,
-  );
+  const connectionState = useConnectionState(client, hub);
   // What is known of another task is not shown for this one, not even for one frame.
   const fits = seen && seen.taskId === taskId && seen.client === client;
   const known: Known<C, E> = fits ? seen.known : { ...none, state: taskId ? 'pending' : 'idle' };
   return { ...known, connectionState };
+}
+
+function useConnectionState(client: ConduitCoreClient, hub: HubName): ConnectionState {
+  return useSyncExternalStore(
+    useCallback((changed) => client.onConnectionChange(changed), [client]),
+    () => client.connectionState(hub),
+    () => 'disconnected' as const,
+  );
+}
+
+/** What `useNavigationState` tells. */
+export interface NavigationView {
+  /** The newest state; `undefined` until there is one. */
+  state: NavigationState | undefined;
+  /** What ended the watch. */
+  error: Error | undefined;
+  /** The state of the hub's connection. */
+  connectionState: ConnectionState;
+}
+
+/** useNavigationState follows what can be used now, and where the key's tasks stand. */
+export function useNavigationState(options: UseProgressOptions = {}): NavigationView {
+  const client = useClient(options.client);
+  const [seen, setSeen] = useState<{ client: ConduitCoreClient; state?: NavigationState; error?: Error }>();
+
+  useEffect(() => {
+    let current = true;
+    const show = (told: { state: NavigationState } | { error: Error }) => {
+      if (current) setSeen((before) => ({ ...(before?.client === client ? before : {}), ...told, client }));
+    };
+    const lost = (error: unknown) => show({ error: error instanceof Error ? error : new Error(String(error)) });
+    let close = () => {};
+    try {
+      const watch = client.navigation.watch({ onState: (state) => show({ state }), onError: lost });
+      close = () => watch.close();
+    } catch (error) {
+      lost(error); // without hubs
+    }
+    return () => {
+      current = false;
+      close();
+    };
+  }, [client]);
+
+  const connectionState = useConnectionState(client, 'navigation');
+  const fits = seen?.client === client ? seen : undefined;
+  return { state: fits?.state, error: fits?.error, connectionState };
 }
 
 const none = { progress: 0, status: '', state: 'idle' as const, result: undefined, error: undefined, event: undefined };

@@ -5,10 +5,11 @@ import type {
   VideoGenerationCompleted, VideoMetadata, VideoRequest,
 } from './contract.js'; // prettier-ignore
 import { InvalidOptionError, TaskCancelledError, TaskFailedError } from './errors.js';
+import { readEvents } from './eventstream.js';
 import { nameOf, type TaskEvent } from './events.js';
 import type { ConnectionState } from './link.js';
 import { number, record } from './options.js';
-import { listNames, TaskList, type ListOptions } from './pages.js';
+import { listOf, type ListOptions, type TaskList } from './pages.js';
 import { checkCall, postNames, type Answer, type CallOptions, type PostOptions } from './rest.js';
 import { canonical, checkWatch, Watch, watchNames, type WatchOptions, type WatchSource } from './watch.js';
 
@@ -50,6 +51,13 @@ export interface Images {
   /** The same seed and fields make the same images. */
   seed: number;
   requestId: string | undefined;
+}
+
+/** What `history` takes. */
+export interface HistoryOptions {
+  /** Only events above this sequence; left out: all. */
+  afterSequence?: number;
+  signal?: AbortSignal;
 }
 
 const segment = (taskId: string) => encodeURIComponent(canonical(taskId));
@@ -109,6 +117,18 @@ export abstract class Tasks<Request extends object, Result, E extends TaskEvent>
     return new Watch<E>(this.source, taskId, options);
   }
 
+  /**
+   * history is every stored event of a task up to now, each `Progress` included, which a watch may leave out. With
+   * `afterSequence` only those above it.
+   */
+  async history(taskId: string, options: HistoryOptions = {}): Promise<E[]> {
+    const { afterSequence = 0, signal } = record('history options', options, ['afterSequence', 'signal']);
+    checkCall(signal ? { signal } : {});
+    number('afterSequence', options.afterSequence, 0, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true });
+    const { sequence } = await this.get(taskId, signal ? { signal } : {});
+    return (await readEvents({ ...this.source, taskId: canonical(taskId) }, afterSequence, sequence, signal)) as E[];
+  }
+
   /** get is a task as it is now. */
   async get(taskId: string, options: CallOptions = {}): Promise<Task> {
     checkCall(options);
@@ -117,11 +137,7 @@ export abstract class Tasks<Request extends object, Result, E extends TaskEvent>
 
   /** list is the key's own tasks, newest first. */
   list(options: ListOptions = {}): TaskList {
-    const o = record('list options', options, listNames);
-    checkCall(o.signal ? { signal: o.signal } : {});
-    number('limit', o.limit, 20, { min: 1, max: 100, whole: true });
-    if (o.after !== undefined) canonical(o.after);
-    return new TaskList(this.source.rest, this.source.kind === 'Video' ? 'video' : 'image', o);
+    return listOf(this.source.rest, this.source.kind === 'Video' ? 'video' : 'image', options);
   }
 
   /** cancel ends a task that has not ended; cancelling twice is no error. */

@@ -14,7 +14,7 @@ const { flushSync } = await import('react-dom');
 const { createRoot } = await import('react-dom/client');
 const { renderToString } = await import('react-dom/server');
 const { ConduitCoreClient } = await import('@knn_labs/conduit-core-client');
-const { ConduitProvider, useConduit, useImageProgress, useVideoProgress } = await import('@knn_labs/conduit-core-client/react');
+const { ConduitProvider, useConduit, useImageProgress, useNavigationState, useVideoProgress } = await import('@knn_labs/conduit-core-client/react');
 
 after(() => window.close());
 
@@ -94,6 +94,25 @@ test('images', async () => {
   assert.ok(hub.negotiations[0].startsWith('/hubs/image-generation/'));
   hub.connections[0].event('Completed', image('Completed', 2, { imageUrl: 'http://x', images: [], metadata: {} }));
   await until('it is done', () => last().state === 'completed' && last().result.imageUrl === 'http://x');
+});
+
+test('the navigation state', async () => {
+  const seen = [];
+  function Navigation() {
+    seen.push(useNavigationState());
+    return null;
+  }
+  render(createElement(StrictMode, null, createElement(ConduitProvider, { client }, createElement(Navigation))));
+  assert.deepEqual(seen.at(-1), { state: undefined, error: undefined, connectionState: 'disconnected' });
+  await until('it is connected', () => seen.at(-1).connectionState === 'connected');
+  const tell = (revision) => hub.connections[0].event('NavigationStateUpdated', { eventType: 'NavigationStateUpdated', revision, kinds: [], models: [], recentTasks: [], timestamp: '2026-11-22T10:00:00Z' });
+  for (const revision of [1, 2]) tell(revision);
+  await until('it came', () => seen.at(-1).state?.revision === 2);
+  assert.equal(hub.opened, 1, 'strict mode opens no second connection');
+  hub.negotiate = (_, res) => !!res.writeHead(401).end();
+  hub.connections[0].drop();
+  await until('it is lost', () => seen.at(-1).error?.name === 'AuthenticationError');
+  assert.equal(seen.at(-1).state.revision, 2, 'what is known stays');
 });
 
 test('on a server nothing is connected to', () => {

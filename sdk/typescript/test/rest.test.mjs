@@ -137,6 +137,10 @@ test('lists read on by themselves', async () => {
     '?kind=image&limit=2&after=c&status=failed&status=timed_out',
   ]);
   for await (const task of asked([page(['a', 'b'], true)]).client.videos.list()) if (task.task_id === 'b') break;
+  const both = asked([page(['a'], false)]);
+  assert.deepEqual((await both.client.tasks.list({ limit: 5 }).page()).data.map((t) => t.task_id), ['a']);
+  assert.equal(new URL(both.requests[0].url).search, '?limit=5', 'of every kind');
+  assert.throws(() => both.client.tasks.list({ limit: 0 }), { option: 'limit' });
 });
 
 test('an event stream is cut into events wherever it is cut into pieces', () => {

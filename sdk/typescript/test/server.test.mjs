@@ -148,6 +148,26 @@ describe('a video', () => {
     const seen = await collect(client({ signalR: { enabled: false } }).videos.watch(taskId, { afterSequence: 1 }));
     assert.equal(seen.at(-1).sequence, sequence);
   });
+
+  test('history: every event, while it runs and after', async () => {
+    const c = client();
+    const { task_id } = await c.videos.generateAsync({ ...long, duration: 4 });
+    const watch = c.videos.watch(task_id);
+    for await (const event of watch) if (event.sequence > 3) break;
+    const now = await c.videos.history(task_id);
+    assert.ok(now.length > 3 && !/Completed/.test(now.at(-1).eventType));
+    const rest = await c.videos.history(task_id, { afterSequence: 2 });
+    await c.videos.watch(task_id).done;
+    const all = await c.videos.history(task_id);
+    assertLife(all);
+    assert.deepEqual(all.map((e) => e.sequence), all.map((_, i) => i + 1), 'none is missing');
+    assert.deepEqual(now, all.slice(0, now.length));
+    assert.deepEqual(rest, all.slice(2, 2 + rest.length));
+    assert.deepEqual(await c.videos.history(task_id, { afterSequence: all.length }), []);
+    await assert.rejects(c.images.history(task_id), NotFoundError);
+    await assert.rejects(c.videos.history(task_id, { afterSequence: -1 }), { option: 'afterSequence' });
+    await assert.rejects(c.videos.history(task_id, { signal: AbortSignal.abort(new Error('enough')) }), /enough/);
+  });
 });
 
 test('images', async () => {

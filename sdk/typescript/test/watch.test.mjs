@@ -217,8 +217,11 @@ test('the attempts are counted, the first connect included, and begin anew after
   let refuse = 3;
   hub.negotiate = (_, res) => refuse-- > 0 && !!res.writeHead(503).end();
   const c = client({ signalR: { reconnectAttempts: 3 } });
+  const waits = [];
+  c.onConnectionChange(({ state, retryIn, error }) => waits.push([state, retryIn > 0, error !== undefined]));
   const a = record(c, 'task_a');
   await subscribed();
+  assert.deepEqual(waits, [['connecting', false, false], ...Array(3).fill(['connecting', true, true]), ['connected', false, false]]);
   hub.all(event('Progress', 'task_a', 1, { progress: 1 }));
   await until('it came', () => a.events.length === 1);
   refuse = 2; // the third attempt after the loss succeeds
