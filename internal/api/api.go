@@ -54,6 +54,9 @@ type Options struct {
 	Media   media.Store
 	Links   Links
 
+	// Abnormal is shown to keys with the scope admin; nil: nothing was noticed.
+	Abnormal func() AbnormalReport
+
 	// Authenticate puts a key.Principal into the context of every request but
 	// those for media, or answers 401: (*key.Authenticator).Middleware. Nil
 	// leaves that to whoever mounts the handler.

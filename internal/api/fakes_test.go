@@ -239,6 +239,7 @@ var principals = map[string]key.Principal{
 	"image": {KeyID: "mine", Scopes: []key.Scope{key.ScopeImage}},
 	"nav":   {KeyID: "mine", Scopes: []key.Scope{key.ScopeNavigation}},
 	"other": {KeyID: "other", Scopes: []key.Scope{key.ScopeVideo, key.ScopeImage}},
+	"admin": {KeyID: "root", Scopes: []key.Scope{key.ScopeAdmin}},
 	"onlyA": {KeyID: "mine", Scopes: []key.Scope{key.ScopeVideo}, TaskID: idA},
 }
 

@@ -13,6 +13,7 @@ func (h *Handler) routes() http.Handler {
 		video  = key.Require(key.ScopeVideo)
 		image  = key.Require(key.ScopeImage)
 		either = key.Require(key.ScopeVideo, key.ScopeImage) // which one: by the task's kind
+		admin  = key.Require(key.ScopeAdmin)
 		anyKey = key.Require()
 	)
 	mux := http.NewServeMux()
@@ -41,6 +42,8 @@ func (h *Handler) routes() http.Handler {
 
 		{"GET /v1/models", anyKey, h.listModels},
 		{"GET /v1/models/{id...}", anyKey, h.getModel},
+
+		{"GET /v1/admin/abnormal", admin, h.abnormal},
 
 		{"GET /v1/media/{key...}", nil, h.getMedia}, // the signature is the permission
 	} {

@@ -84,7 +84,7 @@ func (s *sessions) signIn(w http.ResponseWriter, r *http.Request) *Error {
 		return &Error{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Type: "invalid_request_error",
 			Message: "Send JSON, with Content-Type: application/json."}
 	}
-	from := clientAddress(r)
+	from := Client(r.RemoteAddr)
 	if wait := s.wait(from, time.Now()); wait > 0 {
 		return &Error{Status: http.StatusTooManyRequests, Code: "rate_limit_exceeded", Type: "rate_limit_error",
 			Message: "Too many attempts to sign in. Wait a moment.", RetryAfter: wait}
@@ -305,12 +305,12 @@ func (s *sessions) failed(address string, now time.Time) {
 	b.level++
 }
 
-// clientAddress is who r comes from: an IPv4 address, or the /64 of an IPv6
-// one, because that is what one client has.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+// Client is who a remote address belongs to, with or without its port: an
+// IPv4 address, or the /64 of an IPv6 one, because that is what one client has.
+func Client(address string) string {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		host = r.RemoteAddr
+		host = address
 	}
 	ip := net.ParseIP(host)
 	if ip == nil || ip.To4() != nil {

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -125,17 +126,19 @@ func TestAbnormalPatterns(t *testing.T) {
 		tasks.add("other", idB, task.Video)
 		var told []string
 		h := newHubs(t, tasks, func(o *Options) {
-			o.Abnormal = func(pattern, keyID, _ string) { told = append(told, pattern+" of "+keyID) }
+			o.Abnormal = func(_ context.Context, pattern string, times int, keyID, _ string) {
+				told = append(told, fmt.Sprintf("%d %s of %s", times, pattern, keyID))
+			}
 		})
 		c := connect(t, h, mine)
 		wantError(t, c, "no such task", "SubscribeToTask", idB)
-		call(t, c, "SubscribeToTasks", []TaskPosition{{TaskID: idB}})
+		call(t, c, "SubscribeToTasks", []TaskPosition{{TaskID: idB}, {TaskID: ""}, {TaskID: "nonsense"}})
 		wantError(t, c, "no such task", "UnsubscribeFromTask", "nonsense")
 		wantError(t, c, "taskId is empty", "SubscribeToTask", "")
 		c.Send("SubscribeToTask", strings.Repeat("x", 40_000))
 		c.WaitEnd()
 		synctest.Wait()
-		want := "[reconnect_storms of mine unknown_tasks of mine unknown_tasks of mine unknown_tasks of mine oversized_messages of mine]"
+		want := "[1 reconnect_storms of mine 1 unknown_tasks of mine 2 unknown_tasks of mine 1 unknown_tasks of mine 1 oversized_messages of mine]"
 		if got := fmt.Sprint(told); got != want {
 			t.Errorf("told %s, want %s", got, want)
 		}

@@ -53,6 +53,11 @@ type callerError struct {
 
 func (e *callerError) Unwrap() error { return e.error }
 
+func isUnknownTask(err error) bool {
+	var known *callerError
+	return errors.As(err, &known) && known.code == codeNotFound
+}
+
 func refuse(code, format string, args ...any) error {
 	return &callerError{code, signalr.Errorf(format, args...)}
 }
@@ -60,7 +65,7 @@ func refuse(code, format string, args ...any) error {
 // subscribeAll subscribes to every task that can be, and says of each what
 // became of it.
 func (h *taskHub) subscribeAll(ctx context.Context, c *signalr.Conn, tasks []TaskPosition) ([]TaskAnswer, error) {
-	return h.each(ctx, len(tasks), func(i int) (a TaskAnswer, err error) {
+	return h.each(ctx, c, len(tasks), func(i int) (a TaskAnswer, err error) {
 		a.TaskID = tasks[i].TaskID
 		a.Sequence, a.Ended, err = h.watch(ctx, c, a.TaskID, tasks[i].AfterSequence)
 		return a, err
@@ -69,21 +74,21 @@ func (h *taskHub) subscribeAll(ctx context.Context, c *signalr.Conn, tasks []Tas
 
 // unsubscribeAll is unsubscribe for each.
 func (h *taskHub) unsubscribeAll(ctx context.Context, c *signalr.Conn, taskIDs []string) ([]TaskAnswer, error) {
-	return h.each(ctx, len(taskIDs), func(i int) (TaskAnswer, error) {
-		return TaskAnswer{TaskID: taskIDs[i]}, h.unsubscribe(ctx, c, taskIDs[i])
+	return h.each(ctx, c, len(taskIDs), func(i int) (TaskAnswer, error) {
+		return TaskAnswer{TaskID: taskIDs[i]}, h.leave(ctx, c, taskIDs[i])
 	})
 }
 
 // each makes the answers of a call for n tasks. What goes wrong with one spoils
 // nothing for the others; only what concerns all of them is an error.
-func (h *taskHub) each(ctx context.Context, n int, do func(i int) (TaskAnswer, error)) ([]TaskAnswer, error) {
+func (h *taskHub) each(ctx context.Context, c *signalr.Conn, n int, do func(i int) (TaskAnswer, error)) ([]TaskAnswer, error) {
 	if n > maxTasks {
 		return nil, signalr.Errorf("There are more than %d tasks. Call several times.", maxTasks)
 	}
 	if _, err := h.principal(ctx); err != nil {
 		return nil, err
 	}
-	answers := make([]TaskAnswer, n)
+	answers, unknown := make([]TaskAnswer, n), 0
 	for i := range n {
 		a, err := do(i)
 		var known *callerError
@@ -94,11 +99,17 @@ func (h *taskHub) each(ctx context.Context, n int, do func(i int) (TaskAnswer, e
 			return nil, err // nobody waits for the answer
 		case errors.As(err, &known):
 			a.Error, a.ErrorCode = known.Error(), known.code
+			if isUnknownTask(err) {
+				unknown++
+			}
 		default:
 			h.logger.ErrorContext(ctx, "a task of a call for many failed", "hub", h.name, "task", a.TaskID, "error", err)
 			a.Error, a.ErrorCode = "Something went wrong on our side.", codeInternal
 		}
 		answers[i] = a
+	}
+	if unknown > 0 {
+		h.unknown(ctx, c, unknown)
 	}
 	return answers, nil
 }

@@ -41,10 +41,10 @@ const (
 	PatternRateLimitStop = "rate_limit_disconnections" // a connection was closed for its refused calls
 )
 
-// abnormal tells of a pattern in what c does.
-func (o Options) abnormal(pattern string, c *signalr.Conn) {
+// abnormal tells of a pattern in what c does, and is held up by who is told.
+func (o Options) abnormal(ctx context.Context, pattern string, c *signalr.Conn, times int) {
 	if o.Abnormal != nil {
-		o.Abnormal(pattern, c.UserID(), c.Request().RemoteAddr)
+		o.Abnormal(ctx, pattern, times, c.UserID(), c.Request().RemoteAddr)
 	}
 }
 
@@ -87,9 +87,10 @@ type Options struct {
 	RateLimits RateLimits
 
 	// Abnormal is told what may be abuse, with the key that did it and the
-	// address that it came from: a Pattern each time. It must not block. nil:
-	// nobody is told.
-	Abnormal func(pattern, keyID, address string)
+	// address that it came from: a Pattern each time, and how often a call did
+	// it. By returning later, or when ctx ends, it slows new connections and subscriptions to unknown tasks
+	// down; for what ends a connection it must not block. nil: nobody is told.
+	Abnormal func(ctx context.Context, pattern string, times int, keyID, address string)
 
 	RepairEvery time.Duration // how often the store is read for watched tasks; 0: 5 s
 	Logger      *slog.Logger  // nil: slog.Default()
@@ -105,13 +106,13 @@ func (o Options) hubOptions(calls *limiter, connected func(context.Context, *sig
 			return err
 		}
 		calls.join(ctx, c)
-		o.abnormal(PatternConnection, c)
+		o.abnormal(ctx, PatternConnection, c, 1)
 		return nil
 	}
-	opts.OnDisconnected = func(_ context.Context, c *signalr.Conn, cause error) {
+	opts.OnDisconnected = func(ctx context.Context, c *signalr.Conn, cause error) {
 		calls.leave(c)
 		if errors.Is(cause, signalr.ErrMessageTooLarge) {
-			o.abnormal(PatternOversized, c)
+			o.abnormal(ctx, PatternOversized, c, 1)
 		}
 	}
 	// The guide's names, and ISO timestamps, in both protocols.
@@ -150,7 +151,7 @@ func New(o Options) *Hubs {
 		o.RepairEvery = 5 * time.Second
 	}
 	calls := newLimiter(o.RateLimits)
-	calls.stopped = func(c *signalr.Conn) { o.abnormal(PatternRateLimitStop, c) }
+	calls.stopped = func(c *signalr.Conn) { o.abnormal(c.Context(), PatternRateLimitStop, c, 1) }
 	h := &Hubs{every: o.RepairEvery, logger: o.Logger}
 	h.video = newTaskHub(o, kindOfHub{
 		name: "video-generation", kind: task.Video, scope: key.ScopeVideo, group: "video-",

@@ -39,12 +39,12 @@ type taskHub struct {
 	watches watches
 	logger  *slog.Logger
 	calls   *limiter
-	unknown func(*signalr.Conn) // a task was named that there is not
+	unknown func(ctx context.Context, c *signalr.Conn, times int) // tasks were named that there are not
 }
 
 func newTaskHub(o Options, k kindOfHub, lost *lostKeys, calls *limiter) *taskHub {
 	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost, logger: o.Logger, calls: calls}
-	h.unknown = func(c *signalr.Conn) { o.abnormal(PatternUnknownTask, c) }
+	h.unknown = func(ctx context.Context, c *signalr.Conn, times int) { o.abnormal(ctx, PatternUnknownTask, c, times) }
 	opts := o.hubOptions(calls, h.connected)
 	opts.Declares = append(slices.Clone(opts.Declares), k.events...)
 	h.hub = signalr.NewHub(k.name, opts)
@@ -85,7 +85,7 @@ func principalOf(ctx context.Context, scope key.Scope, lost *lostKeys) (key.Prin
 // subscribe joins the task's group and sends its newest Progress or its end.
 func (h *taskHub) subscribe(ctx context.Context, c *signalr.Conn, taskID string) error {
 	_, _, err := h.watch(ctx, c, taskID, nil)
-	return err
+	return h.noted(ctx, c, err)
 }
 
 // subscribeFrom joins the task's group and sends every stored event above
@@ -93,7 +93,7 @@ func (h *taskHub) subscribe(ctx context.Context, c *signalr.Conn, taskID string)
 // newest counts as that.
 func (h *taskHub) subscribeFrom(ctx context.Context, c *signalr.Conn, taskID string, after int64) error {
 	_, _, err := h.watch(ctx, c, taskID, &after)
-	return err
+	return h.noted(ctx, c, err)
 }
 
 // watch is subscribe, or with after subscribeFrom. It returns the sequence at
@@ -142,6 +142,10 @@ func (h *taskHub) watch(ctx context.Context, c *signalr.Conn, taskID string, aft
 // unsubscribe leaves the task's group. For one's own task it is no error not
 // to be in it.
 func (h *taskHub) unsubscribe(ctx context.Context, c *signalr.Conn, taskID string) error {
+	return h.noted(ctx, c, h.leave(ctx, c, taskID))
+}
+
+func (h *taskHub) leave(ctx context.Context, c *signalr.Conn, taskID string) error {
 	if err := checkID(taskID); err != nil {
 		return err
 	}
@@ -149,6 +153,14 @@ func (h *taskHub) unsubscribe(ctx context.Context, c *signalr.Conn, taskID strin
 		return c.Leave(ctx, h.group+id) // also while the database is away
 	}
 	_, _, err := h.find(ctx, c, taskID)
+	return err
+}
+
+// noted is err, after it was noted that the caller named an unknown task.
+func (h *taskHub) noted(ctx context.Context, c *signalr.Conn, err error) error {
+	if isUnknownTask(err) {
+		h.unknown(ctx, c, 1)
+	}
 	return err
 }
 
@@ -165,9 +177,6 @@ func (h *taskHub) find(ctx context.Context, c *signalr.Conn, taskID string) (key
 	t, err := h.tasks.Get(ctx, p.KeyID, taskID)
 	if err == nil && (t.Kind != h.kind || p.TaskID != "" && p.TaskID != t.ID) {
 		err = task.ErrNotFound
-	}
-	if errors.Is(err, task.ErrNotFound) {
-		h.unknown(c)
 	}
 	return p, t, hubError(err)
 }

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/knnlabs/conduit/internal/push"
 )
@@ -26,17 +30,17 @@ func TestEveryPatternHasALimit(t *testing.T) {
 func TestAbnormalIsToldOncePerWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &syncBuffer{}
-		seen := 0
-		a := newAbnormal(slog.New(slog.NewTextHandler(log, nil)), func(string) { seen++ })
+		seen, exceeded := 0, 0
+		a := newAbnormal(slog.New(slog.NewTextHandler(log, nil)), func(_ string, times, above int) { seen, exceeded = seen+times, exceeded+above })
 		told := func(want int, has string) {
 			t.Helper()
-			if n := strings.Count(log.String(), "abnormal connections"); n != want || !strings.Contains(log.String(), has) {
-				t.Errorf("told %d times, want %d with %s:\n%s", n, want, has, log.String())
+			if n := strings.Count(log.String(), "abnormal connections"); n != want || n != exceeded || !strings.Contains(log.String(), has) {
+				t.Errorf("told %d times and %d, want %d with %s:\n%s", n, exceeded, want, has, log.String())
 			}
 		}
 		note := func(key, address string, times int) (above bool) {
 			for range times {
-				above = a.note(push.PatternOversized, key, address)
+				above = a.note(push.PatternOversized, 1, key, address)
 			}
 			return above
 		}
@@ -44,24 +48,34 @@ func TestAbnormalIsToldOncePerWindow(t *testing.T) {
 			t.Error("the limit itself is above it")
 		}
 		told(0, "")
+		if a.above("k", "10.0.0.1") {
+			t.Error("above before the limit")
+		}
 		if !note("k", "10.0.0.2:1", 1) { // the key, from wherever
 			t.Error("above the limit is not noticed")
 		}
 		told(1, "key=k")
+		if !a.above("k", "10.9.9.9:1") || a.above("other", "10.0.0.1:1") {
+			t.Error("who is above is not known")
+		}
 		note("other", "10.0.0.1:9", 10) // the address, and the other key
 		told(3, "address=10.0.0.1")
+		if !a.note(push.PatternOversized, 4, "", "[2001:db8::1]:1") || !a.above("", "[2001:db8::2]:9") { // several at once; a network
+			t.Error("the addresses of one network count apart")
+		}
+		told(4, "address=2001:db8::")
 		time.Sleep(abnormalWindow)
-		if note("k", "10.0.0.1:1", 3) {
+		if a.above("k", "") || note("k", "10.0.0.1:1", 3) {
 			t.Error("a new window is not new")
 		}
-		told(3, "")
-		note("k", "", 1)
 		told(4, "")
-		if seen != 18 {
+		note("k", "", 1)
+		told(5, "")
+		if seen != 22 {
 			t.Errorf("seen %d", seen)
 		}
 		for i := range maxSubjects + 10 {
-			a.note(push.PatternOversized, "", time.Duration(i).String())
+			a.note(push.PatternOversized, 1, "", time.Duration(i).String())
 		}
 		if n := len(a.counts); n > maxSubjects {
 			t.Errorf("%d are remembered", n)
@@ -69,10 +83,84 @@ func TestAbnormalIsToldOncePerWindow(t *testing.T) {
 	})
 }
 
+func TestAbnormalReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAbnormal(slog.New(slog.DiscardHandler), func(string, int, int) {})
+		begin := time.Now()
+		a.note(push.PatternUnknownTask, 61, "k", "10.0.0.1:1")
+		a.note(push.PatternOversized, 2, "", "10.0.0.2:1") // below its limit: not kept
+		time.Sleep(abnormalWindow)
+		a.note(patternNegotiation, 1, "", "10.0.0.3:1")
+		time.Sleep(time.Second)
+		a.note(patternNegotiation, 2, "", "10.0.0.4:1")
+		r := a.report()
+		if !r.Since.Equal(begin) || r.Window != abnormalWindow || len(r.Patterns) != len(abnormalLimits) {
+			t.Errorf("%+v", r)
+		}
+		var got []string
+		for _, s := range r.Subjects {
+			got = append(got, fmt.Sprintf("%s%s %s %d/%d +%s +%s", s.KeyID, s.Address, s.Pattern, s.Count, s.Limit, s.Began.Sub(begin), s.Last.Sub(begin)))
+		}
+		if diff := cmp.Diff([]string{
+			"10.0.0.4 failed_negotiations 2/30 +1m0s +1m1s", "10.0.0.3 failed_negotiations 1/30 +1m0s +1m0s",
+			"k unknown_tasks 61/60 +0s +0s", "10.0.0.1 unknown_tasks 61/60 +0s +0s",
+		}, got); diff != "" {
+			t.Error(diff)
+		}
+		for _, p := range r.Patterns {
+			if p.Pattern == push.PatternUnknownTask && (p.Total != 61 || p.Exceeded != 2 || p.Limit != 60) {
+				t.Errorf("%+v", p)
+			}
+		}
+		for range 10 { // what is remembered of earlier windows is bounded
+			time.Sleep(abnormalWindow)
+			for i := range 30 {
+				a.note(push.PatternOversized, 4, fmt.Sprint(i), "")
+			}
+		}
+		if n := len(a.report().Subjects); n != maxReported+30 {
+			t.Errorf("%d are reported", n)
+		}
+	})
+}
+
+// What the hubs tell of holds up new connections and subscriptions to unknown
+// tasks of who is above a limit, and nobody else.
+func TestAbnormalClientsAreSlowedDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAbnormal(slog.New(slog.DiscardHandler), func(string, int, int) {})
+		took := func(ctx context.Context, pattern string, times int, key string) time.Duration {
+			begun := time.Now()
+			a.ofHubs(ctx, pattern, times, key, "10.0.0."+key+":1")
+			return time.Since(begun)
+		}
+		ctx := t.Context()
+		if d := took(ctx, push.PatternUnknownTask, 60, "1"); d != 0 {
+			t.Errorf("the limit itself took %s", d)
+		}
+		if d := took(ctx, push.PatternUnknownTask, 40, "1"); d != slowDown {
+			t.Errorf("above it: took %s, whatever the number at once", d)
+		}
+		if d := took(ctx, push.PatternOversized, 10, "2"); d != 0 {
+			t.Errorf("a connection that ends took %s", d)
+		}
+		for key, want := range map[string]time.Duration{"1": slowDown, "2": slowDown, "3": 0} {
+			if d := took(ctx, push.PatternConnection, 1, key); d != want {
+				t.Errorf("the next connection of %s took %s, want %s", key, d, want)
+			}
+		}
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		if d := took(gone, push.PatternUnknownTask, 1, "1"); d != 0 {
+			t.Errorf("nobody was waited for %s", d)
+		}
+	})
+}
+
 func TestRefusedNegotiationsAreSlowedDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		status := http.StatusUnauthorized
-		h := newAbnormal(slog.New(slog.DiscardHandler), func(string) {}).watchHubs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := newAbnormal(slog.New(slog.DiscardHandler), func(string, int, int) {}).watchHubs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
 		}))
 		ask := func(ctx context.Context, times int) time.Duration {
@@ -166,6 +254,7 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`signalr_server_active_connections{hub="video-generation"} 1`, `signalr_server_active_connections{hub="navigation-state"} 0`,
 		`conduit_abnormal_total{pattern="failed_negotiations"} 1`, `conduit_abnormal_total{pattern="reconnect_storms"} 1`,
+		`conduit_abnormal_exceeded_total{pattern="failed_negotiations"} 0`,
 		`conduit_model_available{kind="video",model="local-video"} 1`, "go_goroutines ",
 	} {
 		if !strings.Contains(text, line) {
@@ -180,5 +269,44 @@ func TestMetrics(t *testing.T) {
 	}
 	if status, body := get(r.URL() + "/metrics"); status == http.StatusOK && strings.Contains(body, "go_goroutines") {
 		t.Error("the metrics are served to everybody")
+	}
+}
+
+// An admin key is shown what was noticed, the key and the address by name; no
+// other key is.
+func TestAbnormalIsShownToAdmins(t *testing.T) {
+	r := start(t, t.TempDir(), `{}`)
+	k, err := OpenKeys(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = k.Close() }()
+	create := func(scope string) (id, bearer string) {
+		info, secret, err := k.Create(t.Context(), scope, []string{scope}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ID, "Authorization: Bearer " + secret
+	}
+	_, admin := create("admin")
+	image, bearer := create("image")
+	for range 2 {
+		r.call("POST", "/hubs/video-generation/negotiate", "", bearer) // 403: of a known key
+	}
+	r.call("POST", "/hubs/video-generation/negotiate", "") // 401: nobody's
+	resp, body := r.call("GET", "/v1/admin/abnormal", "", admin)
+	var report struct {
+		Data []struct {
+			Pattern string
+			KeyID   string `json:"key_id"`
+			Address string
+			Count   int
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &report); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d %v %s", resp.StatusCode, err, body)
+	}
+	if got, want := fmt.Sprint(report.Data), "[{failed_negotiations  127.0.0.1 3} {failed_negotiations "+image+"  2}]"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

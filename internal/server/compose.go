@@ -58,11 +58,11 @@ func (s *Server) compose() error {
 		Logger:        s.log,
 	})
 	s.metrics = newMetrics()
-	s.abnormal = newAbnormal(s.log, func(pattern string) { s.metrics.abnormal.WithLabelValues(pattern).Inc() })
+	s.abnormal = newAbnormal(s.log, s.metrics.note)
 	s.models = provider.NewAvailability(catalog, s.log)
 	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log),
 		RateLimits: rateLimits(c.SignalR.RateLimits),
-		Abnormal:   func(pattern, keyID, address string) { s.abnormal.note(pattern, keyID, address) }, Logger: s.log})
+		Abnormal:   s.abnormal.ofHubs, Logger: s.log})
 	s.metrics.watch(s.hubs.All(), s.models.List)
 	tasks.AddPublisher(s.hubs)
 	s.workers, err = work.New(s.store.Driver(), work.Options{
@@ -79,7 +79,7 @@ func (s *Server) compose() error {
 	})
 	s.api = api.New(api.Options{
 		Tasks: tasks, Feed: feed, Catalog: catalog, Media: results, Links: links,
-		Authenticate: s.keys.Middleware, PublicURL: c.PublicURL, Logger: s.log,
+		Abnormal: s.abnormal.report, Authenticate: s.keys.Middleware, PublicURL: c.PublicURL, Logger: s.log,
 	})
 	s.http = &http.Server{
 		Handler:           s.handler(),
@@ -165,9 +165,9 @@ func (s *Server) handler() http.Handler {
 func (s *Server) hubHandler() http.Handler {
 	hubs := http.NewServeMux()
 	for path, hub := range map[string]http.Handler{
-		push.VideoPath:      s.keys.Middleware(key.Require(key.ScopeVideo)(s.hubs.Video())),
-		push.NavigationPath: s.keys.Middleware(key.Require(key.ScopeNavigation)(s.hubs.Navigation())),
-		push.ImagePath:      s.keys.Middleware(key.Require(key.ScopeImage)(s.hubs.Image())),
+		push.VideoPath:      s.keys.Middleware(whose(key.Require(key.ScopeVideo)(s.hubs.Video()))),
+		push.NavigationPath: s.keys.Middleware(whose(key.Require(key.ScopeNavigation)(s.hubs.Navigation()))),
+		push.ImagePath:      s.keys.Middleware(whose(key.Require(key.ScopeImage)(s.hubs.Image()))),
 	} {
 		for _, below := range []string{"", "/{$}", "/negotiate", "/negotiate/{$}"} {
 			hubs.Handle(path+below, hub)

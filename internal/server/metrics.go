@@ -22,16 +22,30 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	abnormal *prometheus.CounterVec
+	exceeded *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
-	m := &metrics{registry: prometheus.NewRegistry(), abnormal: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "conduit_abnormal_total", Help: "What may be abuse, by pattern; connections opened count as reconnect_storms."}, []string{"pattern"})}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"pattern"})
+	}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		abnormal: counter("conduit_abnormal_total", "What may be abuse when there is much of it, by pattern; of reconnect_storms every opened connection."),
+		exceeded: counter("conduit_abnormal_exceeded_total", "How often a key or an address was above the limit of a pattern in a window."),
+	}
 	for pattern := range abnormalLimits {
 		m.abnormal.WithLabelValues(pattern)
+		m.exceeded.WithLabelValues(pattern)
 	}
-	m.registry.MustRegister(m.abnormal, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.abnormal, m.exceeded, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// note is told of every abnormal pattern.
+func (m *metrics) note(pattern string, times, exceeded int) {
+	m.abnormal.WithLabelValues(pattern).Add(float64(times))
+	m.exceeded.WithLabelValues(pattern).Add(float64(exceeded))
 }
 
 // watch adds the figures of the hubs and of the models.
