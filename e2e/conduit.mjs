@@ -19,7 +19,7 @@ function binary() {
 }
 
 /** freePort is kept for the server's whole life, so that a restart is found where it was. */
-async function freePort() {
+export async function freePort() {
   const probe = createServer();
   await new Promise((done) => probe.listen(0, '127.0.0.1', done));
   const { port } = probe.address();
@@ -50,10 +50,15 @@ export async function until(what, condition, { within = 180_000, every = 50 } = 
 export class Conduit {
   output = '';
   #child;
+  #known;
 
-  /** start makes a data folder, starts the server and waits until it is ready. */
-  static async start(env = {}, { folder } = {}) {
+  /**
+   * start makes a data folder, starts the server and waits until it is ready.
+   * env may ask for the address; key is one that the data folder already knows.
+   */
+  static async start(env = {}, { folder, key } = {}) {
     const conduit = new Conduit();
+    conduit.#known = key;
     conduit.port = await freePort();
     conduit.url = `http://127.0.0.1:${conduit.port}`;
     conduit.ownsFolder = folder === undefined;
@@ -62,7 +67,7 @@ export class Conduit {
       ...process.env,
       Urls: conduit.url,
       DataFolder: join(conduit.folder, 'data'),
-      ...env,
+      ...(typeof env === 'function' ? env(conduit.url) : env),
     };
     await conduit.run();
     return conduit;
@@ -92,7 +97,7 @@ export class Conduit {
 
   /** The first virtual key, as printed at the first start. */
   get key() {
-    return this.output.match(/condt_[A-Za-z0-9_-]{43}/)?.[0];
+    return this.#known ?? this.output.match(/condt_[A-Za-z0-9_-]{43}/)?.[0];
   }
 
   /** The one-time login link, as printed at the first start. */
@@ -172,6 +177,10 @@ export class Conduit {
   }
 }
 
-/** short is done in a moment, long takes long enough to be interrupted. */
+/**
+ * short is done in a moment, long takes long enough to be interrupted, and
+ * endless goes on for as long as a test looks, which cancels it.
+ */
 export const short = { prompt: 'a paper boat', size: '320x180', duration: 2, fps: 12, seed: 7 };
 export const long = { prompt: 'a long way', size: '1280x720', duration: 20, fps: 30, seed: 7 };
+export const endless = { ...long, duration: 30, fps: 60 };

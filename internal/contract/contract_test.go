@@ -36,7 +36,7 @@ func TestGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guide, err := os.ReadFile("../../docs/guide.md")
+	guide, err := os.ReadFile("../../docs/guide/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
