@@ -127,7 +127,7 @@ func didYouMean(name string, known []string) string {
 	}
 	best, least := "", 3
 	for _, k := range known {
-		if d := levenshtein.ComputeDistance(strings.ReplaceAll(flat, "_", ""), strings.ReplaceAll(k, "_", "")); d < least && d < len(k) {
+		if d := levenshtein.ComputeDistance(strings.ReplaceAll(flat, "_", ""), strings.ReplaceAll(k, "_", "")); d < least && 2*d <= len(k) {
 			best, least = k, d
 		}
 	}

@@ -63,7 +63,7 @@ func (h *Handler) panicked(t *tracked, r *http.Request, v any) {
 		panic(v) // net/http's own way to break off
 	}
 	h.log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "method", r.Method,
-		"path", r.URL.Path, "request_id", t.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
+		"route", r.Pattern, "request_id", t.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
 	if t.began {
 		panic(http.ErrAbortHandler) // half an answer must not look whole
 	}

@@ -146,10 +146,11 @@ type RateLimits struct {
 // Redis names the server that joins several instances.
 type Redis struct {
 	// Where Redis is, as StackExchange.Redis writes it:
-	// `host:6379,password=...,ssl=true`. Empty: one instance, no Redis.
+	// `host:6379,password=...,ssl=true`. Used where `ConnectionStrings:Redis` is
+	// empty. Both empty: one instance, no Redis.
 	Configuration string `check:"redis"`
 
-	// A name for this group of instances.
+	// The name under which connections are shown in Redis (`CLIENT LIST`).
 	InstanceName string
 
 	// What every channel begins with. ASP.NET Core servers on the same
@@ -159,7 +160,7 @@ type Redis struct {
 
 // ConnectionStrings are looked up by name.
 type ConnectionStrings struct {
-	// Used where `Redis:Configuration` is empty.
+	// Where Redis is, before `Redis:Configuration`, and written in the same way.
 	Redis string `check:"redis"`
 }
 
@@ -257,7 +258,7 @@ func Default() Config {
 }
 
 // RedisConfiguration is the Redis that is configured, from
-// Redis:Configuration, else from ConnectionStrings:Redis; nil: none.
+// ConnectionStrings:Redis, else from Redis:Configuration; nil: none.
 func (c *Config) RedisConfiguration() *RedisConfiguration { return c.redis }
 
 // ServesHTTPS reports whether one of Urls is an https address.

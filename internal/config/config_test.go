@@ -279,6 +279,27 @@ func TestPrintHidesSecrets(t *testing.T) {
 	}
 }
 
+func TestWhichRedis(t *testing.T) {
+	for file, want := range map[string]string{
+		`{"Redis":{"Configuration":"a:1"}}`:                                        "a:1",
+		`{"ConnectionStrings":{"Redis":"b:2"}}`:                                    "b:2",
+		`{"Redis":{"Configuration":"a:1"},"ConnectionStrings":{"Redis":"b:2"}}`:    "b:2 differ",
+		`{"Redis":{"Configuration":"b:2"},"ConnectionStrings":{"Redis":"b:2"}}`:    "b:2",
+		`{"Redis":{"Configuration":"a:1"},"ConnectionStrings":{"Redis":""}}`:       "a:1",
+		`{"Redis":{"Configuration":"a:1"},"ConnectionStrings":{"Redis":null}}`:     "a:1",
+		`{"Redis":{"InstanceName":"x"},"ConnectionStrings":{"Redis":"redis://b"}}`: "b:6379",
+	} {
+		c := mustLoad(t, file, nil)
+		got := strings.Join(c.RedisConfiguration().Endpoints, ",")
+		if strings.Contains(strings.Join(c.Warnings, "\n"), "differ") {
+			got += " differ"
+		}
+		if got != want || c.Redis.ChannelPrefix != "conduit" {
+			t.Errorf("%s: %s, want %s; prefix %q", file, got, want, c.Redis.ChannelPrefix)
+		}
+	}
+}
+
 func TestErrorsHideSecrets(t *testing.T) {
 	for _, file := range []string{
 		`{"Redis":{"Configuration":"password=s3cr3t"}}`,

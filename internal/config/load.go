@@ -371,10 +371,11 @@ func bounds(f field) string {
 
 // finish makes what the settings imply, and finds what is doubtful.
 func (c *Config) finish() error {
-	text := c.Redis.Configuration
-	path := "Redis:Configuration"
-	if text == "" {
-		text, path = c.ConnectionStrings.Redis, "ConnectionStrings:Redis"
+	text, path := c.ConnectionStrings.Redis, "ConnectionStrings:Redis"
+	if other := c.Redis.Configuration; text == "" {
+		text, path = other, "Redis:Configuration"
+	} else if other != "" && other != text {
+		c.Warnings = append(c.Warnings, "ConnectionStrings:Redis and Redis:Configuration differ; ConnectionStrings:Redis counts")
 	}
 	if text != "" {
 		r, err := ParseRedis(text)
@@ -404,6 +405,9 @@ func (c *Config) finish() error {
 	}
 	if s.EnableDetailedErrors {
 		c.Warnings = append(c.Warnings, "SignalR:EnableDetailedErrors is on; clients see the text of unexpected errors")
+	}
+	if s.EnableMessageTracing && c.Log.Level != "debug" {
+		c.Warnings = append(c.Warnings, "SignalR:EnableMessageTracing is on, but Log:Level is "+c.Log.Level+"; messages are logged at debug")
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ const abnormalWindow = time.Minute
 var abnormalLimits = map[string]int{
 	patternNegotiation:        30, // requests to hubs that were refused
 	push.PatternUnknownTask:   60, // subscriptions to tasks that there are not, or that are another's
-	push.PatternConnection:    300,
+	push.PatternConnection:    600,
 	push.PatternOversized:     3,
 	push.PatternRateLimitStop: 3,
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/knnlabs/conduit/internal/key"
 	"github.com/knnlabs/conduit/internal/push"
 )
 
@@ -220,6 +221,25 @@ func TestKeysInTheClear(t *testing.T) {
 		}
 		if n := strings.Count(log.String(), "in the clear"); n != want || strings.Contains(log.String(), "condt_") {
 			t.Errorf("%s: warned %d times: %s", name, n, log.String())
+		}
+	}
+}
+
+// What an https PublicUrl says of the network counts only where no proxies are
+// named: there, who comes from elsewhere comes without one.
+func TestEncrypted(t *testing.T) {
+	for file, want := range map[string]bool{
+		`{}`: false,
+		`{"PublicUrl": "https://conduit.example"}`:                                        true,
+		`{"PublicUrl": "https://conduit.example", "ForwardedHeaders": {"Enabled": true}}`: false,
+	} {
+		s := &Server{config: settings(t, t.TempDir(), file)}
+		r := httptest.NewRequest("GET", "http://inside/v1/tasks", nil)
+		if got := s.encrypted(r); got != want {
+			t.Errorf("%s: %v", file, got)
+		}
+		if !s.encrypted(r.WithContext(key.WithScheme(r.Context(), "https"))) {
+			t.Errorf("%s: what the proxy says does not count", file)
 		}
 	}
 }

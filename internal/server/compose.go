@@ -154,10 +154,20 @@ func (s *Server) handler() http.Handler {
 	var h http.Handler = mux
 	h = cors(h, s.config.Cors.AllowedOrigins)
 	h = boundBodies(h, bodyPatience, restPatience)
-	h = plainKeys(h, s.log, func(r *http.Request) bool { return strings.HasPrefix(key.Origin(r, s.config.PublicURL), "https:") })
+	h = plainKeys(h, s.log, s.encrypted)
 	h = logRequests(h, s.log)
 	h = nameRequests(h)
 	return forwarded(h, s.config.ForwardedHeaders)
+}
+
+// encrypted reports whether r crossed the network encrypted, as far as can be
+// known: where no proxy is believed, an https PublicUrl says that one is there.
+func (s *Server) encrypted(r *http.Request) bool {
+	public := s.config.PublicURL
+	if s.config.ForwardedHeaders.Enabled {
+		public = ""
+	}
+	return strings.HasPrefix(key.Origin(r, public), "https:")
 }
 
 // hubHandler serves the hubs. Their paths fold case (transports 2); below

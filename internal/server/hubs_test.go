@@ -2,14 +2,18 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/knnlabs/conduit/internal/api"
 	"github.com/knnlabs/conduit/internal/config"
+	"github.com/knnlabs/conduit/internal/push"
 )
 
 // socket is a WebSocket to the video hub, spoken by hand.
@@ -178,7 +182,8 @@ func TestSignalRSettingsAct(t *testing.T) {
 		"KeepAliveInterval": "00:00:01",
 		"ClientTimeoutInterval": "00:00:02",
 		"HandshakeTimeout": "00:00:01",
-		"MaximumReceiveMessageSize": 200
+		"MaximumReceiveMessageSize": 200,
+		"EnableMessageTracing": true
 	}}`)
 	open := func(t *testing.T) *socket {
 		s, status := r.dial("?access_token=" + r.key())
@@ -226,6 +231,57 @@ func TestSignalRSettingsAct(t *testing.T) {
 		if m := s.until(`"invocationId":"1"`); !strings.Contains(m, "InvalidDataException") {
 			t.Errorf("got %q", m)
 		}
+	})
+	t.Run("EnableMessageTracing", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		s.handshake()
+		s.send(`{"type":1,"invocationId":"traced","target":"SubscribeToTask","arguments":["of nobody"]}`)
+		if s.until(`"invocationId":"traced"`) == "" {
+			t.Fatal("no answer")
+		}
+		eventually(t, "both messages in the log", func() bool { return strings.Count(r.log.String(), "invocation=traced") == 2 })
+		if strings.Contains(r.log.String(), "of nobody") {
+			t.Error("an argument is in the log")
+		}
+	})
+}
+
+// The default limits: 200 calls at once, 200 refusals end the connection.
+// Calls of unknown methods and calls that fail count like any other.
+func TestRateLimitsAct(t *testing.T) {
+	r := start(t, t.TempDir(), `{}`)
+	s, status := r.dial("?access_token=" + r.key())
+	if status != 101 {
+		t.Fatal(status)
+	}
+	s.handshake()
+	calls := []string{`"target":"Nothing","arguments":[]`, `"target":"SubscribeToTask","arguments":[]`,
+		`"target":"UnsubscribeFromTasks","arguments":[[]]`}
+	var all strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&all, `{"type":1,"invocationId":"%d",%s}%s`, i, calls[i%3], recordSeparator)
+	}
+	s.send(all.String() + `{"type":1,"invocationId":"last",` + calls[2] + `}`)
+	if m := s.until(`"invocationId":"last"`); m == "" {
+		t.Fatal("the connection ended")
+	} else if strings.Contains(m, "Too many calls") {
+		// The bucket fills by one each 50 ms, so on a slow machine this call may
+		// pass; one that is refused says when to try again.
+		if !strings.Contains(m, "20 a second are allowed. Try again in 0.0") {
+			t.Errorf("the refusal: %s", m)
+		}
+	}
+	for range 3 { // more than what the bucket gains meanwhile
+		s.send(strings.TrimSuffix(all.String(), recordSeparator))
+	}
+	if m := s.until(`"type":7`); !strings.Contains(m, "Too many calls were refused") || strings.Contains(m, `"allowReconnect":true`) {
+		t.Errorf("the farewell: %q", m)
+	}
+	eventually(t, "the report", func() bool {
+		return slices.ContainsFunc(r.abnormal.report().Patterns, func(p api.AbnormalPattern) bool {
+			return p.Pattern == push.PatternRateLimitStop && p.Total == 1
+		})
 	})
 }
 

@@ -72,7 +72,7 @@ func (k *Keys) Create(ctx context.Context, name string, scopes []string, expires
 	}
 	made, secret, err := key.New(key.Options{Name: name, Scopes: list, ExpiresAt: expires})
 	if err != nil {
-		return KeyInfo{}, "", err
+		return KeyInfo{}, "", errors.New(strings.TrimPrefix(err.Error(), key.ErrInvalid.Error()+": ")) // for people
 	}
 	if err := k.store.CreateKey(ctx, made); err != nil {
 		return KeyInfo{}, "", fmt.Errorf("the key cannot be stored: %w", err)

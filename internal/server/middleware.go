@@ -105,7 +105,7 @@ func (w *statusWriter) panicked(r *http.Request, log *slog.Logger, v any) {
 		return
 	}
 	log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "method", r.Method,
-		"path", r.URL.Path, "request_id", w.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
+		"path", redactURL(r.URL), "request_id", w.Header().Get(requestIDHeader), "stack", string(debug.Stack()))
 	if w.status == 0 {
 		api.WriteError(w, r, &key.Error{Status: http.StatusInternalServerError, Code: "internal_error", Type: "server_error",
 			Message: "Something went wrong on our side. The x-request-id header names this request."})

@@ -177,7 +177,7 @@ func TestForwarded(t *testing.T) {
 func TestAPanicIsAnswered(t *testing.T) {
 	var log syncBuffer
 	run := func(f http.HandlerFunc) (w recorder, aborted bool) {
-		w = newRecorder("GET", "/health?access_token=s3cr3t")
+		w = newRecorder("GET", "/health/condt_s3cr3t?access_token=s3cr3t")
 		defer func() { aborted = recover() == http.ErrAbortHandler }()
 		logRequests(f, slog.New(slog.NewTextHandler(&log, nil))).ServeHTTP(w, w.r)
 		return w, false

@@ -90,10 +90,10 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, c task.Creation) error {
 	_, err = tx.ExecContext(ctx, `INSERT INTO tasks (
 			id, key_id, kind, provider, request, request_hash, retry_of, state, sequence, attempt,
 			progress, progress_source, message, current_frame, total_frames, intent, provider_task_id,
-			failures, losses, owner, job_id, parked, created_at, updated_at, deadline_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, 0, '', '', 0, 0, '', ?, 0, ?, ?, ?)`,
+			failures, losses, owner, job_id, parked, created_at, updated_at, deadline_at, estimated_end)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', ?, 0, 0, '', '', 0, 0, '', ?, 0, ?, ?, ?, ?)`,
 		rec.ID, rec.KeyID, rec.Kind, rec.Provider, string(request), rec.RequestHash, rec.RetryOf, rec.State, rec.Sequence, rec.Attempt,
-		rec.Message, job, stamp(rec.CreatedAt), stamp(rec.UpdatedAt), stamp(rec.DeadlineAt))
+		rec.Message, job, stamp(rec.CreatedAt), stamp(rec.UpdatedAt), stamp(rec.DeadlineAt), stampOf(rec.EstimatedEnd))
 	if err != nil {
 		return err
 	}

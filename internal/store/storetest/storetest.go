@@ -111,7 +111,8 @@ func testCreate(t *testing.T, open func() Store) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c := creation(1)
+	end := noon.Add(time.Minute)
+	c := creation(1, func(c *task.Creation) { c.Record.EstimatedEnd = &end })
 	same(t, "created", create(t, s, c), c.Record.Task)
 	other := open()
 	same(t, "read by another process", get(t, other, c.Record.ID), c.Record)
