@@ -154,6 +154,20 @@ export class Conduit {
     return (await response.json()).task_id;
   }
 
+  cancel(id) {
+    return this.request(`/v1/tasks/${id}/cancel`, { method: 'POST' });
+  }
+
+  /**
+   * createBehind submits a video that waits until it is let go, so that nothing
+   * of it is over before somebody watches. It takes a server with
+   * Renderer__MaxWorkers of 1.
+   */
+  async createBehind(video) {
+    const before = await this.create(endless);
+    return { id: await this.create(video), letGo: () => this.cancel(before) };
+  }
+
   async task(id, options) {
     const response = await this.request(`/v1/tasks/${id}`, options);
     if (!response.ok) throw new Error(`task: ${response.status} ${await response.text()}`);
@@ -183,4 +197,4 @@ export class Conduit {
  */
 export const short = { prompt: 'a paper boat', size: '320x180', duration: 2, fps: 12, seed: 7 };
 export const long = { prompt: 'a long way', size: '1280x720', duration: 20, fps: 30, seed: 7 };
-export const endless = { ...long, duration: 30, fps: 60 };
+export const endless = { ...long, size: '640x360', duration: 60 };

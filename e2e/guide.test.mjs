@@ -124,7 +124,6 @@ async function pageWith(script, { signedIn = false } = {}) {
   return page;
 }
 
-const cancel = (id) => host.conduit.request(`/v1/tasks/${id}/cancel`, { method: 'POST' });
 const rises = (numbers) => numbers.every((n, i) => i === 0 || n > numbers[i - 1]);
 
 test('the guide is the text that users have; what was added stands in frames', () => {
@@ -197,7 +196,7 @@ test('the React hook', async () => {
     const health = await (await host.conduit.request('/health/signalr')).json();
     return health.hubs['/hubs/video-generation'].connections === 0;
   });
-  await cancel(id);
+  await host.conduit.cancel(id);
   // The example stops the connection without waiting for its last call, and does not catch what comes of that.
   assert.deepEqual(page.faults.filter((fault) => !fault.startsWith('Invocation canceled')), []);
   await page.context().close();
@@ -210,7 +209,7 @@ test('the plain JavaScript example', async () => {
   await page.evaluate((task) => trackProgress(task), id);
   const own = () => page.lines.filter((line) => line.startsWith(`Task ${id}: `));
   await until('it moves', () => own().length >= 3);
-  await cancel(id);
+  await host.conduit.cancel(id);
   const seen = own().map((line) => line.match(/: (\d+)%$/)?.[1]);
   assert.ok(seen.every((n) => n !== undefined), `every line has a number: ${own().join(' | ')}`);
   assert.ok(seen.length >= 3 && rises(seen.map(Number)), seen.join(' '));

@@ -66,7 +66,7 @@ test('the example for a page goes on where it stood when the connection was lost
   const before = moved();
   await conduit.run();
   await until('it moves on', () => moved() > before);
-  await conduit.request(`/v1/tasks/${id}/cancel`, { method: 'POST' });
+  await conduit.cancel(id);
   await until('the end has come', () => ends().length > 0);
 
   await follow(await conduit.create(short));
