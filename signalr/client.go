@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
 	"sync"
 	"time"
 
@@ -24,8 +25,9 @@ type ClientOptions struct {
 	Token func(ctx context.Context) (string, error)
 	// Header goes with every request.
 	Header http.Header
-	// HTTPClient makes the requests, the WebSocket's included. Default
-	// http.DefaultClient. Its Timeout counts for short requests only.
+	// HTTPClient makes the requests, the WebSocket's included. Its Timeout
+	// counts for short requests only. Default: one that keeps cookies, as those
+	// of load balancers that send a client to the same server each time.
 	HTTPClient *http.Client
 	// Transports that may be used; the server's order counts. Default all.
 	Transports []Transport
@@ -184,6 +186,10 @@ func NewClient(url string, opts ClientOptions) *Client {
 	setDefault(&opts.QueueMessages, 65_536)
 	setDefault(&opts.StatefulReconnectBufferSize, 100_000)
 	setDefault(&opts.RefreshBeforeExpiration, time.Minute)
+	if opts.HTTPClient == nil {
+		jar, _ := cookiejar.New(nil) // never fails
+		opts.HTTPClient = &http.Client{Jar: jar}
+	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -93,6 +93,8 @@ func NewHub(name string, opts HubOptions) *Hub {
 	}
 	endpoint := transport.EndpointOptions{
 		Accept: h.accept, Transports: kinds(opts.Transports), UserID: opts.UserID, MaxPending: opts.Limits.HalfOpen,
+		DisconnectTimeout: opts.DisconnectTimeout, SendTimeout: opts.SendTimeout, PollTimeout: opts.PollTimeout,
+		CloseTimeout: opts.CloseTimeout, MinNegotiateVersion: opts.MinimumNegotiateVersion,
 		AllowStateful: func(*http.Request) bool { return opts.AllowStatefulReconnects }, Logger: h.opts.Logger,
 		Renewed: renewed,
 	}

@@ -35,6 +35,22 @@ type HubOptions struct {
 	// least once may keep. The clock stands still while its messages are being
 	// taken in. Default 30 s.
 	ClientTimeoutInterval time.Duration
+	// DisconnectTimeout is how long a connection may be without a transport:
+	// after negotiation, between two polls, after the loss of a socket that
+	// stateful reconnect may replace. Looked at once a second. Default 15 s.
+	DisconnectTimeout time.Duration
+	// SendTimeout is how long one write to a client may take; then the
+	// connection has ended. Default 10 s.
+	SendTimeout time.Duration
+	// PollTimeout is how long a poll of long polling waits for something to
+	// carry. Clients give up after 100 s, proxies perhaps earlier. Default 90 s.
+	PollTimeout time.Duration
+	// CloseTimeout is how long a WebSocket waits for the answer to its close
+	// frame, and a re-attached one for its first message. Default 5 s.
+	CloseTimeout time.Duration
+	// MinimumNegotiateVersion refuses clients that negotiate by an older version:
+	// 1 wants the connection token to be another than the public id. Default 0.
+	MinimumNegotiateVersion int
 	// MaximumReceiveMessageSize limits one framed message from a client, in
 	// bytes. Default 32768; -1 is no limit.
 	MaximumReceiveMessageSize int64
@@ -225,6 +241,10 @@ func (o HubOptions) withDefaults() HubOptions {
 	setDefault(&o.HandshakeTimeout, 15*time.Second)
 	setDefault(&o.KeepAliveInterval, 15*time.Second)
 	setDefault(&o.ClientTimeoutInterval, 30*time.Second)
+	setDefault(&o.DisconnectTimeout, 15*time.Second)
+	setDefault(&o.SendTimeout, 10*time.Second)
+	setDefault(&o.PollTimeout, 90*time.Second)
+	setDefault(&o.CloseTimeout, 5*time.Second)
 	setDefault(&o.MaximumReceiveMessageSize, 32768)
 	setDefault(&o.StreamBufferCapacity, 10)
 	setDefault(&o.MaximumParallelInvocationsPerClient, 1)
@@ -271,6 +291,10 @@ func (o HubOptions) validate() error {
 		{"HandshakeTimeout", int64(o.HandshakeTimeout)},
 		{"KeepAliveInterval", int64(o.KeepAliveInterval)},
 		{"ClientTimeoutInterval", int64(o.ClientTimeoutInterval)},
+		{"DisconnectTimeout", int64(o.DisconnectTimeout)},
+		{"SendTimeout", int64(o.SendTimeout)},
+		{"PollTimeout", int64(o.PollTimeout)},
+		{"CloseTimeout", int64(o.CloseTimeout)},
 		{"StreamBufferCapacity", int64(o.StreamBufferCapacity)},
 		{"MaximumParallelInvocationsPerClient", int64(o.MaximumParallelInvocationsPerClient)},
 		{"StatefulReconnectBufferSize", o.StatefulReconnectBufferSize},
@@ -282,6 +306,9 @@ func (o HubOptions) validate() error {
 		if p.value <= 0 {
 			return fmt.Errorf("%s is %d, must be positive", p.name, p.value)
 		}
+	}
+	if v := o.MinimumNegotiateVersion; v < 0 || v > 1 {
+		return fmt.Errorf("MinimumNegotiateVersion is %d, must be 0 or 1", v)
 	}
 	if o.AuthenticationRefresh && o.AuthenticationExpires == nil {
 		return fmt.Errorf("AuthenticationRefresh needs AuthenticationExpires")

@@ -20,6 +20,8 @@ type EndpointOptions struct {
 	// Transports are offered in this order. Default: WebSockets,
 	// ServerSentEvents, LongPolling.
 	Transports []Kind
+	// MinNegotiateVersion refuses negotiations of a lower version. Default 0.
+	MinNegotiateVersion int
 	// AllowStateful says whether a negotiation that asks for stateful
 	// reconnect gets it. Default: never.
 	AllowStateful func(*http.Request) bool

@@ -18,11 +18,14 @@ type wrapped struct{ http.ResponseWriter }
 
 func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// hostTimeout is enough for what is short; what lasts goes on beyond it.
+const hostTimeout = 2 * time.Second
+
 // newHost is a rig on a server with timeouts that are shorter than what lasts,
 // behind middleware that wraps its ResponseWriter and sets a header.
 func newHost(t *testing.T, http2 bool) (*rig, *http.Client) {
 	r := &rig{hubs: make(chan *tinyHub, 100)}
-	r.Endpoint = NewEndpoint(EndpointOptions{PollTimeout: time.Second, Accept: func(s Session) (Application, error) {
+	r.Endpoint = NewEndpoint(EndpointOptions{Accept: func(s Session) (Application, error) {
 		h := newTinyHub(s)
 		r.hubs <- h
 		return h, nil
@@ -31,8 +34,8 @@ func newHost(t *testing.T, http2 bool) (*rig, *http.Client) {
 		w.Header().Set("Set-Cookie", "affinity=1")
 		r.ServeHTTP(wrapped{w}, req)
 	}))
-	server.Config.ReadTimeout = 200 * time.Millisecond
-	server.Config.WriteTimeout = 200 * time.Millisecond
+	server.Config.ReadTimeout = hostTimeout
+	server.Config.WriteTimeout = hostTimeout
 	client := http.DefaultClient
 	if http2 {
 		server.EnableHTTP2 = true
@@ -55,8 +58,10 @@ func newHost(t *testing.T, http2 bool) (*rig, *http.Client) {
 // TestHostTimeouts: what lasts outlives the timeouts of http.Server, over
 // HTTP/1.1 and HTTP/2.
 func TestHostTimeouts(t *testing.T) {
+	t.Parallel()
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2=%v", http2), func(t *testing.T) {
+			t.Parallel()
 			rig, client := newHost(t, http2)
 			token := func() string {
 				s := rig.open(httptest.NewRequest("POST", "/", nil), 1, false)
@@ -80,7 +85,7 @@ func TestHostTimeouts(t *testing.T) {
 			_ = get("", polling).Body.Close()
 			pollHub := rig.hub(t)
 
-			time.AfterFunc(500*time.Millisecond, func() {
+			time.AfterFunc(hostTimeout*5/4, func() {
 				streamHub.say("late\x1e")
 				pollHub.say("late\x1e")
 			})
@@ -101,6 +106,7 @@ func TestHostTimeouts(t *testing.T) {
 		})
 	}
 	t.Run("WebSocket", func(t *testing.T) {
+		t.Parallel()
 		rig, _ := newHost(t, false)
 		p := dialPeer(t, rig, "/", nil)
 		if p.answer.Status != 101 || p.answer.Headers["set-cookie"] != "affinity=1" {
@@ -108,7 +114,7 @@ func TestHostTimeouts(t *testing.T) {
 		}
 		hub := rig.hub(t)
 		p.shake(t, 1)
-		time.AfterFunc(500*time.Millisecond, func() { hub.say("late\x1e") })
+		time.AfterFunc(hostTimeout*5/4, func() { hub.say("late\x1e") })
 		expectText(t, p, "late\x1e")
 		p.send(t, clientFrame(0x81, echoCall("1", "x")))
 		expectText(t, p, `"result":"x"`)

@@ -3,6 +3,8 @@ package transport
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,35 +13,59 @@ import (
 // negotiate answers POST P/negotiate. Errors of the protocol are answered with
 // status 200 too; a server that is full or going down answers 503.
 func (e *Endpoint) negotiate(w http.ResponseWriter, r *http.Request) {
-	version := int64(0)
-	if text, present := queryValue(r, "negotiateVersion"); present {
-		v, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
-		if err != nil {
-			writeJSON(w, []byte(`{"error":"The client requested a non-integer protocol version."}`))
-			return
-		}
-		if v < 0 {
-			writeJSON(w, []byte(`{"error":"The client requested version '`+strconv.FormatInt(v, 10)+
-				`', but the server does not support this version."}`))
-			return
-		}
-		version = min(v, 1)
+	version, fault := negotiateVersion(r, e.opts.MinNegotiateVersion)
+	if fault != "" {
+		writeJSON(w, []byte(`{"error":"`+fault+`"}`))
+		return
 	}
 	ask, _ := queryValue(r, "useStatefulReconnect")
 	stateful := strings.EqualFold(ask, "true") && e.opts.AllowStateful(r)
 
-	s := e.open(r, int(version), stateful)
+	s := e.open(r, version, stateful)
 	if s == nil {
 		e.busy(w)
 		return
 	}
-	answer := s.appendNegotiation(nil, int(version))
+	answer := s.appendNegotiation(nil, version)
 	if e.opts.Lifetime != nil && version > 0 {
 		if left, ends := e.opts.Lifetime(r.Context()); ends && left > 0 {
 			answer = append(appendLifetime(append(answer[:len(answer)-1], ','), left), '}')
 		}
 	}
 	writeJSON(w, answer)
+}
+
+// negotiateVersion returns the version of the protocol that a negotiation gets,
+// or why it gets none.
+func negotiateVersion(r *http.Request, least int) (version int, fault string) {
+	asked := int64(0)
+	if text, present := queryValue(r, "negotiateVersion"); present {
+		var err error
+		if asked, err = strconv.ParseInt(strings.TrimSpace(text), 10, 32); err != nil {
+			return 0, "The client requested a non-integer protocol version."
+		}
+	}
+	if asked < int64(least) {
+		return 0, fmt.Sprintf("The client requested version '%d', but the server does not support this version.", asked)
+	}
+	return int(min(asked, 1)), ""
+}
+
+// Redirect answers a negotiation by sending the client to another hub, with a
+// token if there is one.
+func Redirect(w http.ResponseWriter, r *http.Request, url, accessToken string) {
+	version, fault := negotiateVersion(r, 0)
+	if fault != "" {
+		writeJSON(w, []byte(`{"error":"`+fault+`"}`))
+		return
+	}
+	body, _ := json.Marshal(struct { // strings and numbers never fail
+		Version     int      `json:"negotiateVersion"`
+		URL         string   `json:"url"`
+		AccessToken string   `json:"accessToken,omitempty"`
+		Transports  []string `json:"availableTransports"`
+	}{version, url, accessToken, []string{}})
+	writeJSON(w, body)
 }
 
 func writeJSON(w http.ResponseWriter, body []byte) {
