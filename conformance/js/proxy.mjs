@@ -1,6 +1,6 @@
 // An HTTP proxy between a client and the conformance server that does what
-// networks do: it cuts, delays, goes silent and refuses. It sees requests and
-// upgrades, and treats everything behind them as bytes.
+// networks do: it cuts, delays, goes silent and refuses, and leads elsewhere. It
+// sees requests and upgrades, and treats everything behind them as bytes.
 
 import http from 'node:http';
 import net from 'node:net';
@@ -10,6 +10,7 @@ export class Proxy {
   #target;
   #sockets = new Set(); // of clients, and of upgrades to the server
   #refusals = [];
+  #elsewhere;
   #delay = 0;
   #silent = false;
   #held = [];
@@ -85,6 +86,11 @@ export class Proxy {
     this.#refusals = [];
   }
 
+  /** redirect answers negotiations itself: they are to be made at url, with this token. */
+  redirect(url, accessToken) {
+    this.#elsewhere = { url, accessToken };
+  }
+
   /** delay holds back every piece, in both directions, that many milliseconds. */
   delay(milliseconds) {
     this.#delay = milliseconds;
@@ -144,9 +150,10 @@ export class Proxy {
     const refused = request.method !== 'OPTIONS' && this.#refused(kind);
     if (refused) {
       if (!refused.status) return request.socket.destroy();
-      const origin = request.headers.origin;
-      response.writeHead(refused.status, origin && { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true' });
-      return response.end('refused by the proxy');
+      return this.#answer(request, response, refused.status, 'refused by the proxy');
+    }
+    if (this.#elsewhere && kind === 'negotiate' && request.method === 'POST') {
+      return this.#answer(request, response, 200, JSON.stringify(this.#elsewhere));
     }
     const up = http.request(this.#options(request), (answer) => {
       const through = this.#through();
@@ -161,6 +168,12 @@ export class Proxy {
     request.on('data', (piece) => through(() => up.write(piece)));
     request.on('end', () => through(() => up.end()));
     through(() => up.flushHeaders());
+  }
+
+  #answer(request, response, status, text) {
+    const origin = request.headers.origin;
+    response.writeHead(status, origin && { 'access-control-allow-origin': origin, 'access-control-allow-credentials': 'true' });
+    response.end(text);
   }
 
   /** link ends a request to the server when the client's side is gone. */

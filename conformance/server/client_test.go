@@ -119,19 +119,15 @@ func (r *rig) cut() {
 	}
 }
 
-func (r *rig) serve() {
-	options := flags{detailed: 1, keepAlive: 15000, clientTimeout: 30000, statefulBuffer: 100000, parallel: 2, queue: 32768, slow: "wait"}.hubOptions()
+// serve starts a server with these flags.
+func (r *rig) serve(args ...string) {
+	f, err := parse(args)
+	r.must(err)
+	options := f.hubOptions()
 	options.Logger = nil
 	options.ShutdownWindow = time.Millisecond
-	test, auth := newTestHub(options), newAuthHub(options)
-	mux := http.NewServeMux()
-	mux.Handle("/testhub", test)
-	mux.Handle("/testhub/", test)
-	mux.Handle("/authhub", requireToken(auth))
-	mux.Handle("/authhub/", requireToken(auth))
-	mux.HandleFunc("POST /backplane", backplane(test))
-	mux.HandleFunc("POST /user", toUser(auth))
-	server := httptest.NewUnstartedServer(allowEveryOrigin(mux))
+	hubs := newHubs(options)
+	server := httptest.NewUnstartedServer(hubs.routes())
 	r.conns = make(map[net.Conn]bool)
 	server.Config.ConnState = func(c net.Conn, state http.ConnState) {
 		r.mu.Lock()
@@ -146,7 +142,7 @@ func (r *rig) serve() {
 	r.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		_, _ = test.Shutdown(ctx), auth.Shutdown(ctx)
+		_ = hubs.shutdown(ctx) // clients may have left in any way
 		server.Close()
 	})
 }
@@ -501,7 +497,7 @@ var scenarios = map[string]func(r *rig, ctx context.Context){
 			r.t.Errorf("without a token: %v", err)
 		}
 		var mu sync.Mutex
-		token := "alice:2"
+		token := "alice:60"
 		closed := make(chan error, 1)
 		c := r.client(r.auth, func(o *signalr.ClientOptions) {
 			o.Token = func(context.Context) (string, error) { mu.Lock(); defer mu.Unlock(); return token, nil }
@@ -522,15 +518,17 @@ var scenarios = map[string]func(r *rig, ctx context.Context){
 				r.t.Errorf("refreshed as another: %v", err)
 			}
 		}
-		mu.Lock()
-		token = "alice:60"
-		mu.Unlock()
-		r.must(c.Refresh(ctx))
-		r.must(c.Invoke(ctx, "Echo", nil, "x")) // no poll with the first credential is under way any more
+		for _, next := range []string{"alice:2", "alice:60"} { // the first of them for a moment only
+			mu.Lock()
+			token = next
+			mu.Unlock()
+			r.must(c.Refresh(ctx))
+		}
+		r.must(c.Invoke(ctx, "Echo", nil, "x")) // no poll with the short credential is under way any more
 		select {
 		case err := <-closed:
 			r.t.Errorf("closed: %v", err)
-		case <-time.After(3 * time.Second): // beyond the first credential
+		case <-time.After(3 * time.Second): // beyond the short one
 		}
 		r.must(c.Invoke(ctx, "Echo", nil, "x"))
 	},
@@ -553,7 +551,7 @@ func TestClient(t *testing.T) {
 							HTTPClient: &http.Client{Transport: client},
 						}}
 						t.Cleanup(client.CloseIdleConnections)
-						r.serve()
+						r.serve("-parallel", "2")
 						ctx, cancel := context.WithTimeout(t.Context(), patience)
 						defer cancel()
 						scenario(r, ctx)

@@ -15,7 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
+	_ "net/http/pprof" // for -pprof
 	"os"
 	"os/signal"
 	"strconv"
@@ -72,6 +72,9 @@ func parse(args []string) (flags, error) {
 	if f.redis != "" || f.prefix != "" {
 		return f, errors.New("-redis and -prefix: the Redis backplane is not built yet; start without them")
 	}
+	if (f.tlsCert == "") != (f.tlsKey == "") {
+		return f, errors.New("-tls-cert and -tls-key go together")
+	}
 	if f.slow != "wait" && f.slow != "close" {
 		return f, fmt.Errorf("-slow is %q; allowed are wait and close", f.slow)
 	}
@@ -94,47 +97,56 @@ func (f flags) hubOptions() signalr.HubOptions {
 	return options
 }
 
-func run(args []string) error {
-	f, err := parse(args)
-	if err != nil {
-		return err
-	}
-	test := newTestHub(f.hubOptions())
-	bench := newBenchHub(f.hubOptions())
-	auth := newAuthHub(f.hubOptions())
-	video := newVideoHub(f.hubOptions())
+// hubs are what the server serves.
+type hubs struct{ test, bench, auth, video *signalr.Hub }
 
+func newHubs(options signalr.HubOptions) hubs {
+	return hubs{newTestHub(options), newBenchHub(options), newAuthHub(options), newVideoHub(options)}
+}
+
+func (h hubs) routes() http.Handler {
 	mux := http.NewServeMux()
 	mount := func(path string, hub http.Handler) {
 		mux.Handle(path, hub)
 		mux.Handle(path+"/", hub)
 	}
-	mount("/testhub", test)
-	mount("/bench", bench)
-	mount("/authhub", requireToken(auth))
-	mount("/hubs/video-generation", video)
-	mux.HandleFunc("POST /backplane", backplane(test))
-	mux.HandleFunc("POST /publish", publish(bench))
-	mux.HandleFunc("POST /user", toUser(auth))
-	mux.HandleFunc("POST /progress", progress(video))
+	mount("/testhub", h.test)
+	mount("/bench", h.bench)
+	mount("/authhub", requireToken(h.auth))
+	mount("/hubs/video-generation", h.video)
+	mux.HandleFunc("POST /backplane", backplane(h.test))
+	mux.HandleFunc("POST /publish", publish(h.bench))
+	mux.HandleFunc("POST /user", toUser(h.auth))
+	mux.HandleFunc("POST /progress", progress(h.video))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
+	return allowEveryOrigin(mux)
+}
 
-	if f.pprof != "" {
-		go func() {
-			if err := http.ListenAndServe(f.pprof, http.HandlerFunc(pprof.Index)); err != nil {
-				slog.Error("pprof does not listen", "err", err)
-			}
-		}()
+func (h hubs) shutdown(ctx context.Context) error {
+	var errs []error
+	for _, hub := range []*signalr.Hub{h.test, h.bench, h.auth, h.video} {
+		errs = append(errs, hub.Shutdown(ctx))
 	}
+	return errors.Join(errs...)
+}
 
+func run(args []string) error {
+	f, err := parse(args)
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	server := &http.Server{Handler: allowEveryOrigin(mux), ReadHeaderTimeout: 15 * time.Second}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", f.addr)
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
+	if f.pprof != "" { // the handlers of net/http/pprof are on the default mux
+		go func() { failed <- fmt.Errorf("pprof: %w", http.ListenAndServe(f.pprof, nil)) }()
+	}
+	hubs := newHubs(f.hubOptions())
+	server := &http.Server{Handler: hubs.routes(), ReadHeaderTimeout: 15 * time.Second}
 	go func() {
 		if f.tlsCert != "" {
 			failed <- server.ServeTLS(listener, f.tlsCert, f.tlsKey)
@@ -150,7 +162,7 @@ func run(args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(test.Shutdown(ctx), bench.Shutdown(ctx), auth.Shutdown(ctx), video.Shutdown(ctx), server.Shutdown(ctx))
+	return errors.Join(hubs.shutdown(ctx), server.Shutdown(ctx))
 }
 
 // allowEveryOrigin is CORS as the reference server of the recordings has it:

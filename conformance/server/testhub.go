@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -216,8 +217,8 @@ func backplane(hub *signalr.Hub) http.HandlerFunc {
 			err = hub.RemoveFromGroup(ctx, a, b)
 		case "ask":
 			var said *string
-			if said, err = ask.Ask(ctx, hub.Client(a), b); said != nil {
-				answer = *said
+			if said, err = ask.Ask(ctx, hub.Client(a), b); err == nil {
+				answer = *cmp.Or(said, new(string)) // null is an empty body
 			}
 		default:
 			http.Error(w, "what is unknown: "+what, http.StatusBadRequest)

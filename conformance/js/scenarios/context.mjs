@@ -71,7 +71,7 @@ export class Context {
     const { id, url: at } = await this.remote('proxy', url);
     this.cleanup(() => this.remote('stop', id));
     const handle = { url: at };
-    for (const method of ['cut', 'refuse', 'accept', 'delay', 'silence', 'speak', 'pieces', 'upgrades', 'requests']) {
+    for (const method of ['cut', 'refuse', 'accept', 'redirect', 'delay', 'silence', 'speak', 'pieces', 'upgrades', 'requests']) {
       handle[method] = (...args) => this.remote(method, id, ...args);
     }
     if (typeof window !== 'undefined' && this.polling) {

@@ -74,6 +74,15 @@ export const life = {
     same((await proxy.requests()).map((r) => r.kind), ['websocket']);
   },
 
+  async 'a negotiation that leads elsewhere'(t) {
+    const proxy = await t.proxy();
+    const user = t.unique('ida');
+    await proxy.redirect(`${t.urls.main}/authhub?x=1`, `${user}:60`);
+    const c = await t.connect({ url: proxy.url, hub: '/elsewhere', options: { accessTokenFactory: () => 'not for there' } });
+    same(await c.invoke('GetUser'), user);
+    same((await proxy.requests()).filter((r) => r.method !== 'OPTIONS').map((r) => r.kind), ['negotiate']);
+  },
+
   async 'without WebSockets the next transport is tried'(t) {
     const proxy = await t.proxy();
     await proxy.refuse({ kind: 'websocket', status: 503 });
