@@ -38,6 +38,7 @@ type doctor struct {
 	*program
 	c      *client
 	failed int
+	doubts int
 }
 
 // Run examines, and exits with 1 when something does not work.
@@ -68,13 +69,19 @@ func (cmd *doctorCommand) Run(p *program) error {
 	case d.failed > 0:
 		return &exitCode{code: exitError, err: fmt.Errorf("checks that failed: %d", d.failed)}
 	}
+	if d.doubts > 0 {
+		return p.say("\nNothing is broken; see what is said after warn.")
+	}
 	return p.say("\nNothing is wrong.")
 }
 
 // report prints a line, and below it what to do.
 func (d *doctor) report(v verdict, what, found, advice string) {
-	if v == broken {
+	switch v {
+	case broken:
 		d.failed++
+	case doubt:
+		d.doubts++
 	}
 	text := fmt.Sprintf("%-4s  %-22s %s", v, what, found)
 	if advice != "" {
@@ -389,10 +396,7 @@ func (d *doctor) backplane() {
 	res, err := d.get("/health/signalr")
 	var h struct {
 		Status    string
-		Backplane *struct {
-			Kind, Status string
-			LatencyMs    *float64
-		}
+		Backplane *backplane
 	}
 	switch {
 	case err != nil:
@@ -403,19 +407,34 @@ func (d *doctor) backplane() {
 		return
 	}
 	found := "one instance, none is needed"
-	if b := h.Backplane; b != nil {
-		found = b.Kind
-		if b.LatencyMs != nil {
-			found += fmt.Sprintf(", %.1f ms", *b.LatencyMs)
-			if *b.LatencyMs > float64(slow.Milliseconds())/10 {
-				d.report(doubt, what, found, "Put Redis near to the servers, and look at its load (redis-cli --latency).")
-				return
-			}
-		}
+	if h.Backplane != nil {
+		found = h.Backplane.Kind
+		d.redis(*h.Backplane)
 	}
 	if h.Status != "Healthy" {
 		d.report(doubt, what, strings.Join(reasons(res.body), " "), "See Health in docs/operations.md.")
 		return
 	}
 	d.report(fine, what, found, "")
+}
+
+// backplane is what a server says of what joins it with others.
+type backplane struct {
+	Kind      string
+	LatencyMs *float64 // nil: it does not answer
+}
+
+// slowRedis is an answer of Redis that each event waits for noticeably.
+const slowRedis = 25 // milliseconds
+
+func (d *doctor) redis(b backplane) {
+	const what = "Redis latency"
+	switch {
+	case b.LatencyMs == nil:
+		d.report(doubt, what, "Redis does not answer the server", "See that it runs, that its firewall lets the server in, and that ConnectionStrings:Redis or Redis:Configuration names it with its password (conduit config shows them).")
+	case *b.LatencyMs > slowRedis:
+		d.report(doubt, what, fmt.Sprintf("an answer takes %.1f ms", *b.LatencyMs), "Put Redis near to the servers, and look at its load (redis-cli --latency).")
+	default:
+		d.report(fine, what, fmt.Sprintf("an answer takes %.1f ms", *b.LatencyMs), "")
+	}
 }

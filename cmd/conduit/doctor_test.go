@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,6 +28,11 @@ func TestDoctor(t *testing.T) {
 		"ok WebSockets", "ok ServerSentEvents", "ok LongPolling", "skip Subscription", "ok Latency", "ok Idle connection", "ok Backplane", "Nothing is wrong.")
 	m.good("generate", "image", "a paper boat", "--watch", "--size", "64x64")
 	wantLines(t, m.good("doctor", "--idle", "0"), "ok Subscription ImageGenerationCompleted of task_")
+
+	away := &machine{t: t, environ: append(slices.Clone(m.environ), "Conduit__DataFolder="+filepath.Join(t.TempDir(), "data"), "Redis__Configuration=127.0.0.1:1")}
+	away.environ = away.environ[1:] // the folder is another
+	away.start()
+	wantLines(t, away.good("doctor", "--idle", "0"), "warn Redis latency Redis does not answer", "ConnectionStrings:Redis", "warn Backplane", "Nothing is broken")
 
 	// A proxy that passes no upgrades on.
 	target, err := url.Parse(m.url)

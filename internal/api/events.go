@@ -33,9 +33,9 @@ func (h *Handler) taskEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := streamContext(r.Context(), p)
 	defer cancel()
-	remove, ok := h.streams.add(p.KeyID, cancel)
-	if !ok {
-		return keyLost()
+	remove, err := h.streams.add(p.KeyID, cancel)
+	if err != nil {
+		return err
 	}
 	defer remove()
 

@@ -285,6 +285,35 @@ func TestEventStreamEndsWithItsKey(t *testing.T) {
 	})
 }
 
+func TestEventStreamsOfAKeyAreBounded(t *testing.T) {
+	b := newBench(t)
+	b.streams.most = 2
+	s := b.serve(t)
+	b.tasks.add("mine", idA, task.Video)
+	b.tasks.add("other", idB, task.Video)
+	_, first := b.follow(t, s, idA)
+	_, second := b.follow(t, s, idA)
+	wantFrames(t, first, "Progress 1")
+	wantFrames(t, second, "Progress 1")
+	for _, path := range []string{"/events", "/poll"} {
+		w := b.call("GET", "/v1/tasks/"+idA+path, "")
+		wantProblem(t, w, 429, "concurrency_limit_exceeded", "")
+		if w.Header().Get("Retry-After") == "" {
+			t.Error("when to try again is not said")
+		}
+	}
+	_, other := b.follow(t, s, idB, "Authorization", "Bearer other")
+	wantFrames(t, other, "Progress 1")
+	b.tasks.happen(idA, task.EventCompleted, 100, true) // both end
+	wantFrames(t, first, "Completed 2")
+	wantEnd(t, first)
+	wantFrames(t, second, "Completed 2")
+	wantEnd(t, second)
+	if w := b.call("GET", "/v1/tasks/"+idA+"/events", ""); w.Code != 200 {
+		t.Errorf("when there is room again: %d", w.Code)
+	}
+}
+
 // A write's deadline must not outlive the write: in HTTP/2 it would end the
 // stream.
 func TestEventStreamOverHTTP2(t *testing.T) {

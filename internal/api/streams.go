@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -10,8 +11,15 @@ import (
 // just before the key was lost has opened its stream long before.
 const lostFor = time.Minute
 
-// streams are the open event streams by key. It is safe for concurrent use.
+// maxStreams is how many event streams and waiting requests of a key are open
+// at a time: as many as groups of a hub's connection.
+const maxStreams = 10_000
+
+// streams are the open event streams and waiting requests by key. It is safe
+// for concurrent use.
 type streams struct {
+	most int // of a key
+
 	mu       sync.Mutex
 	open     map[string]map[*stream]struct{} // by key id
 	lost     map[string]time.Time
@@ -21,16 +29,20 @@ type streams struct {
 type stream struct{ cancel context.CancelFunc }
 
 func newStreams() *streams {
-	return &streams{open: map[string]map[*stream]struct{}{}, lost: map[string]time.Time{}, draining: make(chan struct{})}
+	return &streams{most: maxStreams, open: map[string]map[*stream]struct{}{}, lost: map[string]time.Time{}, draining: make(chan struct{})}
 }
 
-// add notes a stream that cancel ends; ok is false when its key is lost
-// already. The caller calls remove when the stream has ended.
-func (s *streams) add(keyID string, cancel context.CancelFunc) (remove func(), ok bool) {
+// add notes a stream that cancel ends; it returns a problem when its key is lost
+// already, or has too many. The caller calls remove when the stream has ended.
+func (s *streams) add(keyID string, cancel context.CancelFunc) (remove func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at, lost := s.lost[keyID]; lost && time.Since(at) < lostFor {
-		return nil, false
+		return nil, keyLost()
+	}
+	if len(s.open[keyID]) >= s.most {
+		return nil, &problem{Status: http.StatusTooManyRequests, Code: "concurrency_limit_exceeded", Type: "rate_limit_error",
+			RetryAfter: 5 * time.Second, Message: "This API key has too many open event streams and waiting requests. Close some."}
 	}
 	one := &stream{cancel: cancel}
 	if s.open[keyID] == nil {
@@ -44,7 +56,7 @@ func (s *streams) add(keyID string, cancel context.CancelFunc) (remove func(), o
 		if len(s.open[keyID]) == 0 {
 			delete(s.open, keyID)
 		}
-	}, true
+	}, nil
 }
 
 func (s *streams) lose(keyID string) {

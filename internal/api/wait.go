@@ -23,9 +23,9 @@ const unanswered = 15
 func (h *Handler) await(ctx context.Context, p key.Principal, taskID string) (task.Task, error) {
 	waiting, cancel := streamContext(ctx, p)
 	defer cancel()
-	remove, ok := h.streams.add(p.KeyID, cancel)
-	if !ok {
-		return task.Task{}, keyLost()
+	remove, err := h.streams.add(p.KeyID, cancel)
+	if err != nil {
+		return task.Task{}, err
 	}
 	defer remove()
 	wake, unsubscribe := h.o.Feed.Subscribe(taskID) // before the first look, so that no end is missed

@@ -59,6 +59,9 @@ func (s *Server) compose() error {
 	})
 	s.metrics = newMetrics()
 	s.abnormal = newAbnormal(s.log, s.metrics.note)
+	if to := c.RedisConfiguration(); to != nil {
+		s.redis = &redisProbe{to: to}
+	}
 	s.models = provider.NewAvailability(catalog, s.log)
 	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log),
 		RateLimits: rateLimits(c.SignalR.RateLimits),

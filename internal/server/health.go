@@ -29,6 +29,9 @@ type hub struct {
 type backplane struct {
 	Kind   string `json:"kind"`
 	Status string `json:"status"`
+	// LatencyMs is how many milliseconds its answer takes; left out: it does
+	// not answer.
+	LatencyMs *float64 `json:"latencyMs,omitempty"`
 }
 
 // liveness is 200 as long as the process answers.
@@ -63,8 +66,15 @@ func (s *Server) signalRHealth() http.Handler {
 		for _, x := range s.hubs.All() {
 			h.Hubs["/hubs/"+x.Name()] = hub{Connections: x.Count()}
 		}
-		if s.config.RedisConfiguration() != nil {
+		if s.redis != nil {
 			h.Backplane = &backplane{Kind: "redis", Status: degraded}
+			if latency, err := s.redis.look(r.Context()); err != nil {
+				h.Reasons = append(h.Reasons, "Redis does not answer.")
+				s.log.DebugContext(r.Context(), "Redis does not answer", "error", err)
+			} else {
+				ms := float64(latency.Microseconds()) / 1000
+				h.Backplane.LatencyMs = &ms
+			}
 			h.Reasons = append(h.Reasons, "Redis is configured but not used: this build has no Redis backplane yet, so events reach the clients of this instance only.")
 		}
 		if !s.databaseAnswers(r.Context()) {

@@ -56,6 +56,7 @@ type Server struct {
 	models    *provider.Availability
 	metrics   *metrics
 	abnormal  *abnormal
+	redis     *redisProbe // nil: none is configured
 	workers   *work.Workers
 	http      *http.Server
 	listeners []net.Listener
