@@ -47,7 +47,7 @@ var sizePattern = regexp.MustCompile(`^(\d{2,5})x(\d{2,5})$`)
 // which they are checked.
 func fieldsOf(kind provider.Kind) []string {
 	if kind == provider.Image {
-		return []string{"prompt", "model", "size", "seed", "n", "response_format", "user", "timeout_seconds"}
+		return []string{"prompt", "model", "size", "seed", "n", "quality", "operation", "response_format", "user", "timeout_seconds"}
 	}
 	return []string{"prompt", "model", "size", "duration", "fps", "seed", "n", "response_format", "user", "timeout_seconds"}
 }
@@ -56,6 +56,10 @@ func fieldsOf(kind provider.Kind) []string {
 // answer can say so.
 var notYet = []string{"webhook_url", "webhook_headers", "webhook_metadata", "webhook_events", "webhook_format",
 	"style", "quality", "image", "mask", "operation", "negative_prompt", "input_reference", "stream"}
+
+// onlyValues are the values of fields that models make nothing of yet: those
+// that stand for what is done anyway. Any other is refused, never dropped.
+var onlyValues = map[string][]string{"quality": {"auto", "standard"}, "operation": {"generate"}}
 
 // otherNames are what other services call our fields.
 var otherNames = map[string]string{"seconds": "duration", "length": "duration", "frame_rate": "fps", "framerate": "fps",
@@ -226,6 +230,15 @@ func parseRest(o object, q *task.Request) error {
 		return unsupported("response_format", "'response_format' b64_json is not supported for videos; results are links.")
 	default:
 		return badRequest("response_format", "'response_format' must be 'url', or for images 'b64_json'.")
+	}
+	for _, name := range []string{"quality", "operation"} { // videos have neither
+		v, err := o.text(name, 64)
+		if err != nil {
+			return err
+		}
+		if only := onlyValues[name]; o.given(name) && !slices.Contains(only, v) {
+			return unsupported(name, "'%s' other than '%s' is not supported yet.", name, strings.Join(only, "' or '"))
+		}
 	}
 	if q.User, err = o.text("user", maxUser); err != nil {
 		return err

@@ -267,6 +267,17 @@ func TestCreateImages(t *testing.T) {
 		t.Errorf("submitted %+v", r)
 	}
 	wantProblem(t, b.call("POST", "/v1/images/generations/async", `{"prompt":"a","n":5}`), 400, "invalid_request", "n")
+	for _, fields := range []string{`"quality":"auto"`, `"quality":"standard"`, `"operation":"generate"`, `"quality":null`} {
+		if w := b.call("POST", "/v1/images/generations/async", `{"prompt":"a",`+fields+`}`); w.Code != 202 {
+			t.Errorf("%s: %d %s", fields, w.Code, w.Body)
+		}
+	}
+	for _, c := range [][3]string{{"/v1/images/generations/async", `"quality":"hd"`, "quality"}, {"/v1/images/generations", `"operation":"edit"`, "operation"},
+		{"/v1/images/generations/async", `"style":"vivid"`, "style"}, {"/v1/videos/generations/async", `"quality":"auto"`, "quality"},
+		{"/v1/images/generations", `"mask":"x"`, "mask"}} {
+		wantProblem(t, b.call("POST", c[0], `{"prompt":"a",`+c[1]+`}`), 400, "unsupported_parameter", c[2])
+	}
+	wantProblem(t, b.call("POST", "/v1/images/generations/async", `{"prompt":"a","quality":1}`), 400, "invalid_request", "quality")
 	wantProblem(t, b.call("POST", "/v1/images/generations/async", `{"prompt":"a","duration":5}`), 400, "unsupported_parameter", "duration")
 }
 

@@ -70,6 +70,8 @@ var fieldDocs = map[string]FieldDescription{
 	"fps":             {Type: reflect.Int, Doc: "Frames a second, 1 to 120; left out: the model's."},
 	"seed":            {Type: reflect.Int, Doc: "The same seed and fields make the same result; left out: random, and told."},
 	"n":               {Type: reflect.Int, Doc: "How many; left out: 1. More than 1 for images only."},
+	"quality":         {Type: reflect.String, Doc: "\"auto\" or \"standard\", which are what the models have; images only."},
+	"operation":       {Type: reflect.String, Doc: "\"generate\"; images only."},
 	"response_format": {Type: reflect.String, Doc: "How results come: \"url\", which is the default."},
 	"user":            {Type: reflect.String, Doc: "A name of your own for whom it is made; at most 256 characters, kept and never interpreted."},
 	"timeout_seconds": {Type: reflect.Int, Doc: "The task ends as timed out after this many seconds, 1 to 3600; only ever lowers the default."},

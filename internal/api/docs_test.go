@@ -15,7 +15,7 @@ func TestReferenceIsComplete(t *testing.T) {
 			t.Errorf("docs/api.md has no row for the route %s", m[1])
 		}
 	}
-	for _, name := range fieldsOf("video") {
+	for _, name := range append(fieldsOf("video"), fieldsOf("image")...) {
 		if !strings.Contains(doc, "| `"+name+"` |") {
 			t.Errorf("docs/api.md has no row for the field %s", name)
 		}

@@ -27,7 +27,8 @@ export interface SignalRHealth {
   reasons?: string[];
   /** By path. */
   hubs?: Record<string, { connections: number }>;
-  backplane?: { kind: string; status: string };
+  /** `latencyMs`: how long an answer of Redis takes, in milliseconds; left out when it does not answer. */
+  backplane?: { kind: string; status: string; latencyMs?: number };
 }
 
 /** A client of a Conduit server. One is enough for a program; all of it is safe to use at the same time. */

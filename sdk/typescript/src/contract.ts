@@ -44,6 +44,10 @@ export interface ImageRequest {
   seed?: number;
   /** How many; left out: 1. More than 1 for images only. */
   n?: number;
+  /** "auto" or "standard", which are what the models have; images only. */
+  quality?: string;
+  /** "generate"; images only. */
+  operation?: string;
   /** How results come: "url", which is the default. */
   response_format?: 'url';
   /** A name of your own for whom it is made; at most 256 characters, kept and never interpreted. */
