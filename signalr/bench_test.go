@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
+	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
 
 // sink is a session that writes to nobody. Flush drains the connection, as a
@@ -127,42 +128,34 @@ func BenchmarkEncodeEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkInvocation is a call of a method and its answer, in memory.
+// BenchmarkInvocation is a call of a method and its answer, in memory: from the
+// bytes of the one to the bytes of the other.
 func BenchmarkInvocation(b *testing.B) {
-	h := NewHub("bench", HubOptions{})
-	Handle(h, "Add", func(a, b int) int { return a + b })
-	s := sinkConn(b, h, "c1", "json")
-	call := []byte(`{"type":1,"invocationId":"7","target":"Add","arguments":[2,40]}` + "\x1e")
-	answer, want := int64(len(`{"type":3,"invocationId":"7","result":42}`)+1), s.bytes.Load()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := s.app.Receive(call); err != nil {
-			b.Fatal(err)
-		}
-		for want += answer; s.bytes.Load() < want; {
-			<-s.wrote
-		}
-	}
-	b.StopTimer()
-	s.app.Ended(nil)
-}
-
-// BenchmarkIdleConnection shows the heap of a connection that does nothing.
-func BenchmarkIdleConnection(b *testing.B) {
-	h := NewHub("bench", HubOptions{})
-	sinks := make([]*sink, 0, b.N)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	for i := range b.N {
-		s := sinkConn(b, h, fmt.Sprint(i), "json")
-		s.buf = nil
-		sinks = append(sinks, s)
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "heap-B/conn")
-	for _, s := range sinks {
-		s.app.Ended(nil)
+	for i, name := range protocolNames {
+		b.Run(name, func(b *testing.B) {
+			h := NewHub("bench", HubOptions{})
+			Handle(h, "Add", func(a, b int) int { return a + b })
+			s := sinkConn(b, h, "c1", name)
+			m := wire.Message{Type: wire.Invocation, InvocationID: "7", Target: "Add"}
+			for _, n := range []int{2, 40} {
+				raw, _ := h.protocols[i].AppendValue(nil, n, wire.DefaultCasing)
+				m.Arguments = append(m.Arguments, raw)
+			}
+			call := h.protocols[i].Append(nil, &m)
+			result, _ := h.protocols[i].AppendValue(nil, 42, wire.DefaultCasing)
+			answer := int64(len(h.protocols[i].Append(nil, &wire.Message{Type: wire.Completion, InvocationID: "7", HasResult: true, Result: result})))
+			want := s.bytes.Load()
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.app.Receive(call); err != nil {
+					b.Fatal(err)
+				}
+				for want += answer; s.bytes.Load() < want; {
+					<-s.wrote
+				}
+			}
+			b.StopTimer()
+			s.app.Ended(nil)
+		})
 	}
 }

@@ -509,3 +509,19 @@ func TestFilters(t *testing.T) {
 		shutdown(t, h)
 	})
 }
+
+// TestResultsGoIntoPointers: a result without a place to go is a mistake of the
+// caller's, told before anything is sent.
+func TestResultsGoIntoPointers(t *testing.T) {
+	h := NewHub("test", HubOptions{})
+	c := NewClient("http://example.test", ClientOptions{})
+	for _, out := range []any{1, "x", struct{}{}, (*int)(nil), []int{}} {
+		want := fmt.Sprintf("signalr: the result of Add goes into a pointer, or nil, not into %T", out)
+		if err := h.Invoke(t.Context(), "c1", "Add", out, 1, 2); err == nil || err.Error() != want {
+			t.Errorf("hub: %v, want %s", err, want)
+		}
+		if err := c.Invoke(t.Context(), "Add", out, 1, 2); err == nil || err.Error() != want {
+			t.Errorf("client: %v, want %s", err, want)
+		}
+	}
+}

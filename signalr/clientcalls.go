@@ -65,6 +65,9 @@ func (p *pendingCall) complete(hasResult bool, result wire.Raw) {
 func (c *Client) Invoke(ctx context.Context, name string, out any, args ...any) (err error) {
 	ctx, end := c.startSpan(ctx, name)
 	defer func() { end(err) }()
+	if err := checkOut(name, out); err != nil {
+		return err
+	}
 	k, call, err := c.start(ctx, wire.Invocation, name, args)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -161,7 +160,7 @@ func (p *peer) stall() (goOn func()) {
 	return release
 }
 
-func shutdown(t *testing.T, h *Hub) {
+func shutdown(t testing.TB, h *Hub) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -185,5 +184,3 @@ func TestCallAndAnswer(t *testing.T) {
 		p.want(`{"type":7,"allowReconnect":true}`, "")
 	})
 }
-
-var _ = strings.Contains

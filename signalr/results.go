@@ -31,6 +31,9 @@ func (h *Hub) Invoke(ctx context.Context, connectionID, name string, out any, ar
 	if c, ok := ctx.Value(connecting{}).(*Conn); ok && c.id == connectionID {
 		return WithType(errors.New("Client results inside OnConnectedAsync Hub methods are not allowed."), "InvalidOperationException") //nolint:staticcheck // reference text
 	}
+	if err := checkOut(name, out); err != nil {
+		return err
+	}
 	c := h.connection(connectionID)
 	p := h.newPayload(h.callID(c != nil), name, args)
 	if err := p.encodeInUse(); err != nil {
@@ -54,6 +57,14 @@ func (h *Hub) Invoke(ctx context.Context, connectionID, name string, out any, ar
 		return err
 	}
 	return h.decodeResult(result, out)
+}
+
+// checkOut says before a call is made that its result has nowhere to go.
+func checkOut(name string, out any) error {
+	if v := reflect.ValueOf(out); out != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
+		return fmt.Errorf("signalr: the result of %s goes into a pointer, or nil, not into %T", name, out)
+	}
+	return nil
 }
 
 // callID makes the id of a client result: counted, or random where another

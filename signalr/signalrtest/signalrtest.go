@@ -1,13 +1,20 @@
-// Package signalrtest connects clients to a hub in memory, for tests of hubs:
-// no network, no ports, and time is that of the test, so that it works inside
-// testing/synctest.
+// Package signalrtest connects clients to a hub in memory, for tests of hubs and
+// of what uses them: no network, no ports, and time is that of the test, so that
+// it works inside testing/synctest.
+//
+// Connect gives a client that is made for tests of a hub: it fails its test where
+// what it waits for does not come within ten seconds.
 //
 //	c := signalrtest.Connect(t, hub)
 //	sum := signalrtest.Invoke[int](c, "Add", 2, 40)
 //	c.Expect("Progress").Decode(&event)
 //
-// A client fails its test where what it waits for does not come within ten
-// seconds.
+// Serve gives a server in memory that a signalr.Client connects to, over any
+// transport and through any middleware: for tests of programs that use the
+// client, of uploads, and of what happens when the network fails.
+//
+//	server := signalrtest.Serve(t, hub)
+//	client := signalr.NewClient(server.URL, signalr.ClientOptions{HTTPClient: server.HTTPClient})
 package signalrtest
 
 import (

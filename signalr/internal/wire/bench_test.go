@@ -1,8 +1,11 @@
 package wire
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
 )
 
 // benchEvent is an event as Conduit sends it.
@@ -42,6 +45,15 @@ func BenchmarkDecodeInvocation(b *testing.B) {
 					benchParse(b, p, buf, &m)
 				}
 			})
+			b.Run("envelope by "+peerNames[p], func(b *testing.B) {
+				frame, _, _ := p.Split(buf, 0)
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := benchPeer(p, frame); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 			b.Run("bound", func(b *testing.B) {
 				var m Message
 				var id string
@@ -55,6 +67,34 @@ func BenchmarkDecodeInvocation(b *testing.B) {
 			})
 		})
 	}
+}
+
+// peerNames are the libraries that the readers are compared with.
+var peerNames = map[Protocol]string{JSON: "encoding-json", MessagePack: "vmihailenco"}
+
+// benchPeer reads a call as one would without a reader of one's own.
+func benchPeer(p Protocol, frame []byte) error {
+	if p.Binary() {
+		var m struct {
+			_msgpack  struct{} `msgpack:",as_array"`
+			Type      int
+			Headers   map[string]string
+			ID        string
+			Target    string
+			Arguments []msgpack.RawMessage
+			Streams   []string
+		}
+		return msgpack.Unmarshal(frame, &m)
+	}
+	var m struct {
+		Type         int               `json:"type"`
+		Headers      map[string]string `json:"headers"`
+		InvocationID string            `json:"invocationId"`
+		Target       string            `json:"target"`
+		Arguments    []json.RawMessage `json:"arguments"`
+		StreamIDs    []string          `json:"streamIds"`
+	}
+	return json.Unmarshal(frame, &m)
 }
 
 func benchParse(b *testing.B, p Protocol, buf []byte, m *Message) {
@@ -82,6 +122,19 @@ func BenchmarkEncodeEvent(b *testing.B) {
 				}
 				m.Arguments[0] = payload
 				out = p.Append(out[:0], &m)
+			}
+		})
+		b.Run(p.Name()+" payload alone by "+peerNames[p], func(b *testing.B) {
+			event := newBenchEvent()
+			encode := json.Marshal
+			if p.Binary() {
+				encode = msgpack.Marshal
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := encode(&event); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
