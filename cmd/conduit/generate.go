@@ -150,6 +150,7 @@ func (p *program) watch(c *client, id, output string) error {
 			name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(output, ext), i+1, ext)
 		}
 		if err := c.download(p.ctx, d.URL, name); err != nil {
+			p.note("The result is there: %s", d.URL)
 			return err
 		}
 		if err := p.say("%s", name); err != nil {
@@ -175,7 +176,7 @@ func (c *client) download(ctx context.Context, link, name string) (err error) {
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".conduit-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("%s cannot be saved: %w", name, errors.Unwrap(err))
 	}
 	defer func() {
 		if err != nil {

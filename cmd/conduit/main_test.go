@@ -131,6 +131,10 @@ func TestGenerateAndWatch(t *testing.T) {
 	if b, err := os.ReadFile(file); err != nil || !bytes.HasPrefix(b, []byte{0x1a, 0x45, 0xdf, 0xa3}) {
 		t.Errorf("the saved video: %v", err)
 	}
+	nowhere := filepath.Join(t.TempDir(), "missing", "boat.webm")
+	if r := m.run("watch", id, "-o", nowhere); r.code != exitError || !strings.Contains(r.err, nowhere+" cannot be saved") || !strings.Contains(r.err, "/v1/media/") {
+		t.Errorf("a result that cannot be saved: %+v", r)
+	}
 	if r := m.good("tasks"); !strings.Contains(r.out, id) || !strings.Contains(r.out, "completed") || !strings.Contains(r.out, "a paper boat") {
 		t.Errorf("tasks: %s", r.out)
 	}

@@ -168,8 +168,8 @@ func clip(s string, n int) string {
 
 // exposed are the answer headers that pages of other origins may read
 // (rest-api B.8).
-const exposed = "x-request-id, x-task-id, openai-poll-after-ms, retry-after, x-ratelimit-limit-requests, " +
-	"x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
+const exposed = "x-request-id, x-task-id, idempotent-replayed, x-should-retry, retry-after, openai-poll-after-ms, " +
+	"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests"
 
 // cors lets pages of the allowed origins read answers: the origin is echoed
 // and credentials are allowed, because the official SignalR client asks for
