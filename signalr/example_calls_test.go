@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http/httptest"
 	"slices"
+	"strings"
 
 	"github.com/knnlabs/conduit/signalr"
 )
@@ -87,6 +88,67 @@ func ExampleHandle_both() {
 	// 6 <nil>
 }
 
+// Several streams of one call: parameters that are sequences take the caller's
+// streams in order, whatever arguments stand between them.
+func ExampleHandle_uploads() {
+	hub := signalr.NewHub("scales", signalr.HubOptions{})
+	signalr.Handle(hub, "Weigh", func(left iter.Seq2[int, error], unit string, right iter.Seq2[int, error]) (string, error) {
+		balance := 0
+		for n, err := range left {
+			if err != nil {
+				return "", err
+			}
+			balance += n
+		}
+		for n, err := range right {
+			if err != nil {
+				return "", err
+			}
+			balance -= n
+		}
+		return fmt.Sprintf("%d %s", balance, unit), nil
+	})
+	client, stop := connected(hub, nil)
+	defer stop()
+	var balance string
+	if err := client.Invoke(context.Background(), "Weigh", &balance, items(20, 30), "kg", items(8)); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(balance)
+	// Output: 42 kg
+}
+
+// Calls of one client run one at a time unless the hub says otherwise. Here the
+// first waits for the second.
+func ExampleHubOptions_parallel() {
+	hub := signalr.NewHub("meeting", signalr.HubOptions{MaximumParallelInvocationsPerClient: 2})
+	met := make(chan string)
+	signalr.Handle(hub, "Meet", func(ctx context.Context, me string) (string, error) {
+		select {
+		case met <- me:
+			return "", nil
+		case other := <-met:
+			return me + " and " + other, nil
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	})
+	client, stop := connected(hub, nil)
+	defer stop()
+	answers := make(chan string, 2)
+	for range 2 {
+		go func() {
+			var answer string
+			if err := client.Invoke(context.Background(), "Meet", &answer, "I"); err != nil {
+				log.Print(err)
+			}
+			answers <- answer
+		}()
+	}
+	fmt.Println(<-answers + <-answers)
+	// Output: I and I
+}
+
 // A client answers the queries of the hub with the same declaration that the
 // hub asks with.
 func ExampleQuery_Answer() {
@@ -128,17 +190,10 @@ func ExampleHandle_cancel() {
 	// Output: context canceled
 }
 
-// When the network fails, a client with a policy comes back by itself, as a new
-// connection: join groups anew in OnReconnected. With StatefulReconnect, and a
-// hub that allows it, the connection itself survives.
+// The official clients' policy, as a value; any function like it will do.
 func ExampleDefaultReconnect() {
-	options := signalr.ClientOptions{
-		Reconnect:         signalr.DefaultReconnect,
-		StatefulReconnect: true,
-	}
-	_ = signalr.NewClient("https://example.test/chat", options)
 	for previous := range 5 {
-		fmt.Println(options.Reconnect(signalr.Retry{Previous: previous}))
+		fmt.Println(signalr.DefaultReconnect(signalr.Retry{Previous: previous}))
 	}
 	// Output:
 	// 0s true
@@ -146,4 +201,29 @@ func ExampleDefaultReconnect() {
 	// 10s true
 	// 30s true
 	// 0s false
+}
+
+// Handlers of names that are known at run time only: arguments as the server
+// sends them, and a result where it asks for one.
+func ExampleClient_On() {
+	hub := signalr.NewHub("devices", signalr.HubOptions{})
+	signalr.Handle(hub, "Ready", func(ctx context.Context, c *signalr.Conn) (answer string, err error) {
+		if err := c.Caller().Send(ctx, "Show", "hello", 3); err != nil {
+			return "", err
+		}
+		return answer, hub.Invoke(ctx, c.ID(), "Serial", &answer)
+	})
+	client, stop := connected(hub, func(c *signalr.Client) {
+		c.On("Show", func(text string, times int) { fmt.Println(strings.Repeat(text, times)) })
+		c.On("Serial", func() (string, error) { return "4711", nil })
+	})
+	defer stop()
+	var answer string
+	if err := client.Invoke(context.Background(), "Ready", &answer); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(answer)
+	// Unordered output:
+	// hellohellohello
+	// 4711
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"testing"
 
@@ -23,6 +24,7 @@ func (exampleT) Helper()                   {}
 func (exampleT) Cleanup(func())            {}
 func (exampleT) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
 func (exampleT) Errorf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+func (exampleT) Output() io.Writer         { return io.Discard }
 
 // An error made with Errorf reaches the caller, any other is masked.
 func ExampleErrorf() {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/knnlabs/conduit/signalr"
+	"github.com/knnlabs/conduit/signalr/signalrtest"
 )
 
 // said is a message to clients, and its payload.
@@ -35,12 +36,16 @@ func Example_hub() {
 	// Say [string] <nil>
 }
 
-// Shutdown tells clients to come back, which they do to another server, and
-// waits until everything has ended.
+// Shutdown tells clients to come back, which they do to another server, spread
+// over a time, and waits until everything has ended.
 func ExampleHub_Shutdown() {
-	hub := signalr.NewHub("chat", signalr.HubOptions{ShutdownWindow: 5 * time.Second})
+	hub := signalr.NewHub("chat", signalr.HubOptions{ShutdownWindow: 100 * time.Millisecond})
+	client := signalrtest.Connect(t, hub)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	fmt.Println(hub.Shutdown(ctx))
-	// Output: <nil>
+	fmt.Println("come back:", client.WaitEnd().AllowReconnect)
+	// Output:
+	// <nil>
+	// come back: true
 }

@@ -102,15 +102,23 @@ func ExampleHubOptions_expiry() {
 	// Output: come back: true
 }
 
-// A client that does not take what is sent to it is closed, or holds its sender
-// up for a while; memory is bounded in both cases.
+// With Wait a client that is slower than its sender holds the sender up, for a
+// while; memory is bounded all the same.
 func ExampleWait() {
-	hub := signalr.NewHub("feed", signalr.HubOptions{
-		QueueMessages: 100,
-		SlowClient:    signalr.Wait(2 * time.Second),
-	})
-	fmt.Println(hub.All().Send(context.Background(), "News", "nobody is here"))
-	// Output: <nil>
+	hub := signalr.NewHub("feed", signalr.HubOptions{QueueMessages: 100, SlowClient: signalr.Wait(10 * time.Second)})
+	client := signalrtest.Connect(t, hub)
+	defer client.Cut()
+	const all = 5_000
+	for range all {
+		if err := hub.All().Send(context.Background(), "News", strings.Repeat("x", 100)); err != nil {
+			fmt.Println(err)
+		}
+	}
+	for range all {
+		client.Expect("News")
+	}
+	fmt.Println("nothing is lost")
+	// Output: nothing is lost
 }
 
 // Hubs of one name on one backplane are one hub. Here both are in one process;
