@@ -59,7 +59,7 @@ func policy(o Options) string {
 	media := strings.Join(append([]string{"'self'"}, o.MediaOrigins...), " ")
 	return strings.Join([]string{
 		"default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'",
-		"img-src 'self'", "media-src " + media,
+		"img-src " + media, "media-src " + media,
 		"base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'",
 	}, "; ")
 }

@@ -84,8 +84,11 @@ func TestUnchangedPageIsNotSentAgain(t *testing.T) {
 }
 
 func TestMediaOriginsAreAllowed(t *testing.T) {
-	if got := policy(Options{MediaOrigins: []string{"https://bucket.example"}}); !strings.Contains(got, "media-src 'self' https://bucket.example;") {
-		t.Errorf("policy %q", got)
+	got := policy(Options{MediaOrigins: []string{"https://bucket.example"}})
+	for _, want := range []string{"media-src 'self' https://bucket.example;", "img-src 'self' https://bucket.example;"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("policy %q lacks %q", got, want)
+		}
 	}
 }
 

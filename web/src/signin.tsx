@@ -1,15 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { api, ApiError } from './api';
-
-/**
- * takeLoginCode reads the one-time code of a login link (#login=CODE) and
- * removes it from the address bar and the history at once.
- */
-export function takeLoginCode(): string | null {
-  const code = new URLSearchParams(location.hash.slice(1)).get('login');
-  if (code !== null) history.replaceState(null, '', location.pathname + location.search);
-  return code;
-}
+import { signIn, tellTabs } from './session';
 
 /** SignIn asks for a virtual key. */
 export function SignIn({ notice, onSignedIn }: { notice: string; onSignedIn: () => void }) {
@@ -26,10 +16,11 @@ export function SignIn({ notice, onSignedIn }: { notice: string; onSignedIn: () 
     setBusy(true);
     setError('');
     try {
-      await api.signIn({ key });
+      await signIn({ key });
+      tellTabs();
       onSignedIn();
-    } catch (e) {
-      setError((e as ApiError).message);
+    } catch (refused) {
+      setError((refused as Error).message);
       setBusy(false);
       field.current?.focus();
     }
@@ -37,30 +28,34 @@ export function SignIn({ notice, onSignedIn }: { notice: string; onSignedIn: () 
 
   return (
     <main class="signin">
-      <form class="card" onSubmit={submit}>
-        <h1>Sign in</h1>
-        <p class="quiet">
-          Paste a virtual key. The first one was printed when Conduit started for the first time;{' '}
-          <code>conduit keys create</code> makes more.
-        </p>
-        <label for="key">Virtual key</label>
-        <input
-          id="key"
-          ref={field}
-          type="password"
-          autocomplete="current-password"
-          spellcheck={false}
-          placeholder="condt_…"
-          required
-          aria-describedby={error ? 'signin-error' : undefined}
-          aria-invalid={error ? 'true' : undefined}
-        />
+      <form class="sheet" onSubmit={submit}>
+        <h2>Sign in</h2>
+        <p class="quiet">Paste a virtual key. The first one was printed when Conduit started for the first time.</p>
+        {/* Keeps password stores from asking whose key it is. */}
+        <input type="text" autocomplete="username" value="conduit" readOnly hidden />
+        <div class="field">
+          <label for="key">Virtual key</label>
+          <input
+            id="key"
+            ref={field}
+            type="password"
+            autocomplete="current-password"
+            spellcheck={false}
+            placeholder="condt_…"
+            required
+            aria-describedby={error ? 'signin-error' : undefined}
+            aria-invalid={error ? 'true' : undefined}
+          />
+        </div>
         <p id="signin-error" class="error" role="alert">
           {error}
         </p>
-        <button class="primary" type="submit" disabled={busy}>
+        <button class="primary" type="submit" aria-disabled={busy}>
           {busy ? 'Signing in…' : 'Sign in'}
         </button>
+        <p class="hint quiet">
+          <code>conduit login</code> prints a link that signs in; <code>conduit keys create</code> makes more keys.
+        </p>
       </form>
     </main>
   );

@@ -31,6 +31,34 @@ export interface SignalRHealth {
   backplane?: { kind: string; status: string; latencyMs?: number };
 }
 
+/** What was noticed of abnormal connections to the instance that answers. */
+export interface AbnormalConnections {
+  /** When counting began. */
+  since: string;
+  /** Limits hold for as long. */
+  window_seconds: number;
+  patterns: {
+    pattern: string;
+    /** Of a key and of an address, within a window. */
+    limit: number;
+    total: number;
+    /** How often a key or an address was above the limit in a window. */
+    exceeded: number;
+  }[];
+  /** Keys and addresses: of the window that runs, then those above their limit in earlier ones. */
+  data: {
+    pattern: string;
+    /** This one or `address`. */
+    key_id: string | null;
+    address: string | null;
+    count: number;
+    limit: number;
+    above_limit: boolean;
+    window_began_at: string;
+    last_seen_at: string;
+  }[];
+}
+
 /** A client of a Conduit server. One is enough for a program; all of it is safe to use at the same time. */
 export class ConduitCoreClient {
   readonly videos: Videos;
@@ -48,6 +76,10 @@ export class ConduitCoreClient {
   readonly health: {
     /** signalR tells how the hubs are. */
     signalR(options?: CallOptions): Promise<SignalRHealth>;
+  };
+  readonly admin: {
+    /** abnormal tells of abnormal connections; the key needs the scope admin. */
+    abnormal(options?: CallOptions): Promise<AbnormalConnections>;
   };
 
   private readonly links: Record<HubName, Link>;
@@ -76,6 +108,7 @@ export class ConduitCoreClient {
         return get<Model>(`v1/models/${encodeURIComponent(id)}`, call);
       },
     };
+    this.admin = { abnormal: (call) => get<AbnormalConnections>('v1/admin/abnormal', call) };
     this.health = { signalR: (call) => get<SignalRHealth>('health/signalr', call) };
   }
 

@@ -1,6 +1,6 @@
 // @knn_labs/conduit-core-client
 
-export { ConduitCoreClient, type ConnectOptions, type HubName, type SignalRHealth } from './client.js';
+export { ConduitCoreClient, type AbnormalConnections, type ConnectOptions, type HubName, type SignalRHealth } from './client.js';
 export type * from './contract.js';
 export * from './errors.js';
 export { isEnd, type EndOf, type TaskEvent } from './events.js';

@@ -170,6 +170,13 @@ describe('a video', () => {
   });
 });
 
+test('abnormal connections are for admins', async () => {
+  const { key } = await conduit.newKey('--name', 'watchman', '--scopes', 'admin');
+  const report = await client({ apiKey: key }).admin.abnormal();
+  assert.ok(report.window_seconds > 0 && report.patterns.some((p) => p.pattern === 'failed_negotiations' && p.limit > 0) && Array.isArray(report.data));
+  await assert.rejects(client().admin.abnormal(), PermissionError);
+});
+
 test('images', async () => {
   const c = client();
   const made = await c.images.generate({ prompt: 'a lighthouse', size: '256x256', n: 2 });
