@@ -1,9 +1,10 @@
 // Command bench measures a Conduit binary as a whole process, from outside:
 // how soon it accepts requests, what it costs when idle, how long a prompt
-// takes to the first event at a watcher, and what many watchers of many tasks
-// receive. It starts and stops the binary itself, on a data folder of its own.
+// takes to the first event at a watcher, what many watchers of many tasks
+// receive, and how fast it renders. It builds the binary, starts and stops it
+// itself, on a data folder of its own.
 //
-//	go build -o /tmp/conduit ./cmd/conduit && (cd bench && go run . -binary /tmp/conduit)
+//	cd bench && go run .
 //
 // Every figure is the median of -runs runs; the counts of the crowd (events
 // out of order, ends missing) are sums over all runs and have to be zero.
@@ -15,37 +16,55 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
 )
 
 func main() {
-	binary := flag.String("binary", "", "path of the conduit binary")
+	binary := flag.String("binary", "", "path of the conduit binary; left out, it is built from this checkout")
 	runs := flag.Int("runs", 5, "runs per figure")
 	tasks := flag.Int("tasks", 100, "tasks of the crowd")
 	conns := flag.Int("conns", 100, "connections of the crowd, each subscribed to every task")
 	asJSON := flag.Bool("json", false, "print the figures as JSON")
 	flag.Parse()
-	if *binary == "" {
-		fmt.Fprintln(os.Stderr, "bench: -binary is missing: go build -o /tmp/conduit ./cmd/conduit, then -binary /tmp/conduit")
-		os.Exit(2)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
-	defer cancel()
-
-	var f figures
-	for run := range *runs {
-		if err := f.measure(ctx, *binary, *tasks, *conns); err != nil {
-			fmt.Fprintf(os.Stderr, "bench: run %d: %v\n", run+1, err)
-			os.Exit(1)
-		}
-		fmt.Fprintf(os.Stderr, "run %d of %d done\n", run+1, *runs)
+	f, err := run(*binary, *runs, *tasks, *conns)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
 	}
 	f.print(*asJSON)
 	if f.outOfOrder > 0 || f.missingEnds > 0 || f.extraEnds > 0 {
 		os.Exit(1)
 	}
+}
+
+func run(binary string, runs, tasks, conns int) (*figures, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	defer cancel()
+	if binary == "" {
+		dir, err := os.MkdirTemp("", "conduit-bench-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "conduit")
+		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/conduit")
+		build.Dir = ".."
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build: %w: %s", err, out)
+		}
+	}
+	var f figures
+	for n := range runs {
+		if err := f.measure(ctx, binary, tasks, conns); err != nil {
+			return nil, fmt.Errorf("run %d: %w", n+1, err)
+		}
+		fmt.Fprintf(os.Stderr, "run %d of %d done\n", n+1, runs)
+	}
+	return &f, nil
 }
 
 // figures collects one value per run.
@@ -57,6 +76,8 @@ type figures struct {
 	crowdEvents     []float64 // events delivered to all watchers
 	crowdSeconds    []float64 // from the first POST to the last end at the last watcher
 	crowdPeakRSS    []float64 // MiB, the process's own high-water mark
+	framesOfOne     []float64 // a second, 640x360, one film alone
+	framesOfAll     []float64 // a second, 640x360, a film of each kind of picture at once
 	outOfOrder      int
 	missingEnds     int
 	extraEnds       int
@@ -99,6 +120,17 @@ func (f *figures) measure(ctx context.Context, binary string, tasks, conns int) 
 		return err
 	}
 	f.crowdPeakRSS = append(f.crowdPeakRSS, peak)
+
+	one, err := s.films(ctx, "a paper boat")
+	if err != nil {
+		return fmt.Errorf("a film: %w", err)
+	}
+	f.framesOfOne = append(f.framesOfOne, one)
+	all, err := s.films(ctx, "a paper boat", "a mountain", "tokyo", "silk", "space", "a gem")
+	if err != nil {
+		return fmt.Errorf("films: %w", err)
+	}
+	f.framesOfAll = append(f.framesOfAll, all)
 	return nil
 }
 
@@ -118,6 +150,8 @@ func (f *figures) print(asJSON bool) {
 		{Name: "crowd: events delivered", Unit: "", values: f.crowdEvents},
 		{Name: "crowd: first POST to last end", Unit: "s", values: f.crowdSeconds},
 		{Name: "crowd: memory at its highest", Unit: "MiB", values: f.crowdPeakRSS},
+		{Name: "frames rendered at 640x360, one film", Unit: "/s", values: f.framesOfOne},
+		{Name: "frames rendered at 640x360, on all cores", Unit: "/s", values: f.framesOfAll},
 	}
 	for i := range rows {
 		slices.Sort(rows[i].values)

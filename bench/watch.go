@@ -23,6 +23,8 @@ type event struct {
 	EventType string `json:"eventType"`
 	Progress  int    `json:"progress"`
 	Frame     int    `json:"currentFrame"`
+
+	Timestamp time.Time `json:"timestamp"`
 }
 
 // watcher is one hub connection, a bare SignalR client: the bench must not
@@ -107,13 +109,21 @@ func (w *watcher) message(ctx context.Context, raw []byte) error {
 }
 
 func (w *watcher) subscribe(ctx context.Context, id string) error {
+	return w.call(ctx, "SubscribeToTask", fmt.Sprintf(`"%s"`, id))
+}
+
+func (w *watcher) subscribeFrom(ctx context.Context, id string, after int64) error {
+	return w.call(ctx, "SubscribeToTaskFrom", fmt.Sprintf(`"%s",%d`, id, after))
+}
+
+func (w *watcher) call(ctx context.Context, method, arguments string) error {
 	answer := make(chan error, 1)
 	w.mu.Lock()
 	w.next++
 	call := strconv.Itoa(w.next)
 	w.pending[call] = answer
 	w.mu.Unlock()
-	message := fmt.Sprintf(`{"type":1,"invocationId":"%s","target":"SubscribeToTask","arguments":["%s"]}%c`, call, id, separator)
+	message := fmt.Sprintf(`{"type":1,"invocationId":"%s","target":"%s","arguments":[%s]}%c`, call, method, arguments, separator)
 	if err := w.ws.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
 		return err
 	}
@@ -171,6 +181,60 @@ func (s *server) postToProgress(ctx context.Context) (first, running time.Durati
 			return 0, 0, err
 		}
 	}
+}
+
+// films renders a film of each prompt, all at once, and gives the frames a
+// second from the first Started to the last end, by the server's clock.
+func (s *server) films(ctx context.Context, prompts ...string) (float64, error) {
+	const seconds, fps = 6, 30
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	var (
+		mu          sync.Mutex
+		first, last time.Time
+		ended       = make(chan string, len(prompts))
+	)
+	w, err := s.watch(ctx, func(name string, e event) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch name {
+		case "Started":
+			if first.IsZero() || e.Timestamp.Before(first) {
+				first = e.Timestamp
+			}
+		case "Completed", "Failed", "Cancelled":
+			last = e.Timestamp
+			ended <- name
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer w.close()
+	for _, p := range prompts {
+		id, err := s.submit(ctx, map[string]any{"prompt": p, "size": "640x360", "duration": seconds, "fps": fps, "seed": 1})
+		if err != nil {
+			return 0, err
+		}
+		if err := w.subscribeFrom(ctx, id, 1); err != nil { // Started, which may have been before
+			return 0, err
+		}
+	}
+	for range prompts {
+		select {
+		case name := <-ended:
+			if name != "Completed" {
+				return 0, fmt.Errorf("a film ended with %s", name)
+			}
+		case err := <-w.done:
+			return 0, err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return float64(len(prompts)*seconds*fps) / last.Sub(first).Seconds(), nil
 }
 
 // crowdResult is what all watchers together saw.

@@ -47,7 +47,7 @@ type Limits struct {
 
 // Request is one generation, fully specified.
 type Request struct {
-	Intent        string // unique per attempt, stored before Submit; what Lookup finds again
+	Intent        string // names the generation, stored before Submit; what Lookup finds again
 	Kind          Kind
 	Model         string
 	Prompt        string

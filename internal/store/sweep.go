@@ -9,16 +9,16 @@ import (
 )
 
 // Renew implements task.Store.
-func (s *Store) Renew(ctx context.Context, owner string, ids []string, until time.Time) error {
-	if len(ids) == 0 {
+func (s *Store) Renew(ctx context.Context, owner string, attempts map[string]int, until time.Time) error {
+	if len(attempts) == 0 {
 		return nil
 	}
 	args := []any{stamp(until), owner}
-	for _, id := range ids {
-		args = append(args, id)
+	for id, n := range attempts {
+		args = append(args, id, n)
 	}
-	_, err := s.write.ExecContext(ctx, `UPDATE tasks SET lease_until = ?
-		WHERE state = 'running' AND owner = ? AND id IN (?`+strings.Repeat(", ?", len(ids)-1)+`)`, args...)
+	_, err := s.write.ExecContext(ctx, `UPDATE tasks SET lease_until = max(lease_until, ?)
+		WHERE state = 'running' AND owner = ? AND (id, attempt) IN (VALUES (?, ?)`+strings.Repeat(", (?, ?)", len(attempts)-1)+`)`, args...)
 	return wrap(err)
 }
 

@@ -90,8 +90,9 @@ type Store interface {
 	// RaiseRevisions raises the revision of every key.
 	RaiseRevisions(ctx context.Context) error
 
-	// Renew prolongs the leases of those of the tasks that an owner runs.
-	Renew(ctx context.Context, owner string, ids []string, until time.Time) error
+	// Renew prolongs the leases of those tasks that an owner runs in these
+	// attempts; none becomes shorter.
+	Renew(ctx context.Context, owner string, attempts map[string]int, until time.Time) error
 	// Held returns the attempts of the tasks that an owner runs.
 	Held(ctx context.Context, owner string) (map[string]int, error)
 	// Due returns what a sweeper has to do at now. Jobs that a worker took

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Renew prolongs the leases of tasks that an owner runs by Options.Lease, and
-// returns until when.
-func (s *Service) Renew(ctx context.Context, owner string, ids []string) (until time.Time, err error) {
+// Renew prolongs the leases of tasks that an owner runs, by Options.Lease, as
+// far as they are still in these attempts, and returns until when.
+func (s *Service) Renew(ctx context.Context, owner string, attempts map[string]int) (until time.Time, err error) {
 	until = now().Add(s.opts.Lease)
-	return until, s.store.Renew(ctx, owner, ids, until)
+	return until, s.store.Renew(ctx, owner, attempts, until)
 }
 
 // Record reads a task for a worker, whoever owns it.

@@ -40,9 +40,10 @@ type Run struct {
 // parked, and queued again when another ends); ErrNotFound.
 func (s *Service) Start(ctx context.Context, id, owner string) (*Run, error) {
 	var busy bool
+	var before time.Time
 	rec, err := s.change(ctx, id, func(tx Tx, r *Record) (Change, error) {
 		at := now()
-		busy = false
+		busy, before = false, r.UpdatedAt
 		if r.State != Pending || (r.QueueAt != nil && !r.Parked && r.QueueAt.After(at)) {
 			return Change{}, ErrFenced
 		}
@@ -81,7 +82,8 @@ func (s *Service) Start(ctx context.Context, id, owner string) (*Run, error) {
 	case rec.State != Running:
 		return nil, ErrFenced
 	}
-	return &Run{s: s, owner: owner, rec: rec, begun: rec.UpdatedAt, lowest: rec.Progress, fresh: rec.Progress > 0}, nil
+	// The Progress before, if any, is not newer than the last change.
+	return &Run{s: s, owner: owner, rec: rec, begun: rec.UpdatedAt, lowest: rec.Progress, fresh: rec.Progress > 0, published: before}, nil
 }
 
 // Record returns the task as this run knows it.
@@ -91,13 +93,17 @@ func (r *Run) Record() Record {
 	return r.rec
 }
 
-// write is a fenced change by this run. fn's record is running and ours.
+// write is a fenced change by this run. fn's record is running and ours. A
+// worker that writes is alive, so its lease begins anew: what it does right
+// after a write, buying above all, it does while nobody else may take over.
 func (r *Run) write(ctx context.Context, fn func(*Record, time.Time) (Change, error)) error {
 	rec, err := r.s.change(ctx, r.rec.ID, func(_ Tx, rec *Record) (Change, error) {
 		if rec.State != Running || rec.Attempt != r.rec.Attempt || rec.Owner != r.owner {
 			return Change{}, ErrFenced
 		}
-		return fn(rec, now())
+		at := now()
+		rec.LeaseUntil = at.Add(r.s.opts.Lease)
+		return fn(rec, at)
 	})
 	if err != nil {
 		return err

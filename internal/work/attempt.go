@@ -22,6 +22,8 @@ type attempt struct {
 	rec task.Record // as it was started
 	id  string      // the provider's; "" before it is known
 	log *slog.Logger
+
+	bought bool // id came of a Submit of this attempt
 }
 
 // failed is how an attempt ends without a result.
@@ -60,6 +62,9 @@ func (w *Workers) work(ctx context.Context, job *river.Job[task.Job]) error {
 	defer stop()
 
 	w.mu.Lock()
+	if x := w.active[rec.ID]; x != nil {
+		x.cancel(errTaken) // a lost attempt that has not noticed yet
+	}
 	w.active[rec.ID] = &active{run: run, id: rec.ID, number: rec.Attempt, cancel: cancel, until: rec.LeaseUntil}
 	w.mu.Unlock()
 	defer func() {
@@ -178,8 +183,8 @@ func (a *attempt) settleFailure(ctx context.Context, f *failed) {
 	}
 }
 
-// abandon is for a run that was taken away. If the task has ended, the
-// provider is told.
+// abandon is for a run that was taken away. If the task has ended, or goes on
+// with something else, the provider is told.
 func (a *attempt) abandon() {
 	ctx, cancel := aside(5 * time.Second)
 	defer cancel()
@@ -190,6 +195,9 @@ func (a *attempt) abandon() {
 	case rec.State.Final() && rec.State != task.Completed && rec.Attempt == a.rec.Attempt:
 		a.log.Info("work was stopped", "state", rec.State)
 		a.tidy(true)
+	case a.bought && rec.ProviderTaskID != a.id && (rec.ProviderTaskID != "" || rec.State.Final()):
+		a.log.Warn("the provider took a task that goes on without it: it is told to stop", "state", rec.State)
+		a.letGo(a.id, true)
 	default:
 		a.log.Info("work was stopped, the task is not ours any more", "state", rec.State)
 	}

@@ -386,11 +386,11 @@ func (m *mortal) Get(ctx context.Context, id string) (task.Record, error) {
 	return m.Store.Get(ctx, id)
 }
 
-func (m *mortal) Renew(ctx context.Context, owner string, ids []string, until time.Time) error {
+func (m *mortal) Renew(ctx context.Context, owner string, attempts map[string]int, until time.Time) error {
 	if err := m.isDead(); err != nil {
 		return err
 	}
-	return m.Store.Renew(ctx, owner, ids, until)
+	return m.Store.Renew(ctx, owner, attempts, until)
 }
 
 func (m *mortal) Held(ctx context.Context, owner string) (map[string]int, error) {

@@ -15,17 +15,18 @@ const lookups = 5
 // submit hands the task to the provider and stores the provider's id. What is
 // bought is bought once: an intent is stored before, and whoever finds an
 // intent without an id asks the provider, where it can be asked, or gives up.
+// A provider that has nothing of it is asked under the same intent, so that one
+// that knows its intents takes it once even if the first is still on its way.
 func (a *attempt) submit(ctx context.Context) error {
-	if intent := a.rec.Intent; intent != "" {
-		found, err := a.lookup(ctx, intent)
-		if err != nil || found {
-			return err
-		}
+	intent := a.rec.Intent
+	if intent == "" {
+		intent = fmt.Sprintf("%s-%d", a.rec.ID, a.rec.Attempt)
+	} else if found, err := a.lookup(ctx, intent); err != nil || found {
+		return err
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	intent := fmt.Sprintf("%s-%d", a.rec.ID, a.rec.Attempt)
 	if err := a.persist(ctx, func(ctx context.Context) error { return a.run.Intend(ctx, intent) }); err != nil {
 		return err
 	}
@@ -37,6 +38,7 @@ func (a *attempt) submit(ctx context.Context) error {
 	var refused *provider.Error
 	switch {
 	case err == nil:
+		a.bought = true
 		return a.submitted(ctx, id)
 	case errors.As(err, &refused):
 		a.log.Info("the provider refused", "error", err)
@@ -69,10 +71,16 @@ func (a *attempt) callSubmit(ctx context.Context, intent string) (id string, err
 	return id, err
 }
 
-// submitted stores the provider's id before anything else happens.
+// submitted stores the provider's id before anything else happens, also when
+// the run was stopped meanwhile: what is bought is not to be forgotten.
 func (a *attempt) submitted(ctx context.Context, id string) error {
 	a.id = id
-	return a.persist(ctx, func(ctx context.Context) error { return a.run.Submitted(ctx, id) })
+	store := func(ctx context.Context) error { return a.run.Submitted(ctx, id) }
+	err := a.persist(ctx, store)
+	if err != nil && !errors.Is(err, task.ErrFenced) && a.last(store) {
+		return nil
+	}
+	return err
 }
 
 // lookup asks whether the submit of an intent arrived, and goes on with it if

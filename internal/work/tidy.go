@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/knnlabs/conduit/internal/media"
 	"github.com/knnlabs/conduit/internal/provider"
 	"github.com/knnlabs/conduit/internal/task"
 )
@@ -51,13 +52,36 @@ func (a *attempt) letGo(id string, cancel bool) bool {
 	return err == nil
 }
 
-// tidyAll does for tasks without a worker what tidy does for one.
-func (w *Workers) tidyAll(ctx context.Context, recs []task.Record) {
-	for _, rec := range recs {
-		if ctx.Err() != nil {
+// clean tells providers what no worker is left to tell them, and deletes what
+// is past its time.
+func (w *Workers) clean(ctx context.Context, untidy <-chan []task.Record) {
+	prune := time.NewTicker(10 * time.Minute)
+	defer prune.Stop()
+	for {
+		select {
+		case <-ctx.Done():
 			return
+		case recs := <-untidy:
+			for _, rec := range recs {
+				if ctx.Err() == nil {
+					w.tidyOne(ctx, rec)
+				}
+			}
+		case <-prune.C:
+			w.prune(ctx)
 		}
-		w.tidyOne(ctx, rec)
+	}
+}
+
+func (w *Workers) prune(ctx context.Context) {
+	err := w.o.Service.Prune(ctx, w.o.Retention, func(k string) error {
+		if err := w.o.Media.Delete(ctx, k); !errors.Is(err, media.ErrNotFound) {
+			return err
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		w.o.Logger.Warn("old tasks could not be deleted", "error", err)
 	}
 }
 

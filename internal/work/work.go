@@ -40,7 +40,7 @@ type Options struct {
 	Providers []provider.Provider // required; the queue of each has its name
 	Media     media.Store         // required
 	// MaxWorkers is how many tasks of a provider run here at the same time,
-	// by its name. Default: the number of cores for "local", 100 for others.
+	// by its name. Default: one per core for "local", 100 for others.
 	MaxWorkers map[string]int
 	// Alone says that no other process works on the same database, so that
 	// the leases of owners before this one need not run out.
@@ -138,7 +138,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], o Options) (*Workers, error) {
 		w.providers[name] = p
 		n := 100
 		if name == "local" {
-			n = runtime.NumCPU()
+			n = runtime.GOMAXPROCS(0)
 		}
 		// Inserted jobs are told of within 50 ms; the poll is for the case
 		// that a word was lost.
@@ -195,7 +195,10 @@ func (w *Workers) Start(ctx context.Context) error {
 	}
 	w.started = true
 	w.loops.Go(func() { w.keep(loop) })
-	w.loops.Go(func() { w.sweep(loop, left) })
+	untidy := make(chan []task.Record, 60)
+	untidy <- left
+	w.loops.Go(func() { w.sweep(loop, untidy) })
+	w.loops.Go(func() { w.clean(loop, untidy) })
 	return nil
 }
 
@@ -278,13 +281,13 @@ func (w *Workers) snapshot() map[string]*active {
 }
 
 func (w *Workers) renew(ctx context.Context, mine map[string]*active) {
-	ids := make([]string, 0, len(mine))
-	for id := range mine {
-		ids = append(ids, id)
+	attempts := make(map[string]int, len(mine))
+	for id, a := range mine {
+		attempts[id] = a.number
 	}
-	until, err := w.o.Service.Renew(ctx, w.owner, ids)
+	until, err := w.o.Service.Renew(ctx, w.owner, attempts)
 	if err != nil {
-		w.o.Logger.Warn("leases could not be renewed", "tasks", len(ids), "error", err)
+		w.o.Logger.Warn("leases could not be renewed", "tasks", len(mine), "error", err)
 		return
 	}
 	w.mu.Lock()
@@ -320,33 +323,26 @@ func (w *Workers) dropExpired(mine map[string]*active) {
 	}
 }
 
-// sweep does from time to time what dead workers cannot.
-func (w *Workers) sweep(ctx context.Context, left []task.Record) {
-	w.tidyAll(ctx, left)
+// sweep does from time to time what dead workers cannot. It waits for nothing
+// but the database: what providers are to be told is handed on.
+func (w *Workers) sweep(ctx context.Context, untidy chan<- []task.Record) {
 	tick := time.NewTicker(w.o.SweepEvery)
 	defer tick.Stop()
-	prune := time.NewTicker(10 * time.Minute)
-	defer prune.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-prune.C:
-			err := w.o.Service.Prune(ctx, w.o.Retention, func(k string) error {
-				if err := w.o.Media.Delete(ctx, k); !errors.Is(err, media.ErrNotFound) {
-					return err
-				}
-				return nil
-			})
-			if err != nil && ctx.Err() == nil {
-				w.o.Logger.Warn("old tasks could not be deleted", "error", err)
-			}
 		case <-tick.C:
-			tidy, err := w.o.Service.Sweep(ctx, w.alone())
-			if err != nil && ctx.Err() == nil {
-				w.o.Logger.Warn("looking for tasks left behind failed", "error", err)
+		}
+		tidy, err := w.o.Service.Sweep(ctx, w.alone())
+		if err != nil && ctx.Err() == nil {
+			w.o.Logger.Warn("looking for tasks left behind failed", "error", err)
+		}
+		if len(tidy) > 0 {
+			select {
+			case untidy <- tidy:
+			default: // providers are slow; each of these comes again
 			}
-			w.tidyAll(ctx, tidy)
 		}
 	}
 }

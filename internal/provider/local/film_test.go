@@ -22,7 +22,7 @@ func TestFilmShowsThePicture(t *testing.T) {
 	r := newRenderer(t, Options{})
 	for i, prompt := range []string{"a paper boat", "a mountain", "tokyo", "silk", "space", "a gem"} {
 		q := video(i)
-		q.Prompt, q.Width, q.Height, q.FPS = prompt, 320, 180, 8
+		q.Prompt, q.Width, q.Height, q.FPS = prompt, 160, 90, 8
 		picture := scene.New(q.Prompt, q.Seed, q.Width, q.Height)
 		want := image.NewYCbCr(image.Rect(0, 0, q.Width, q.Height), image.YCbCrSubsampleRatio420)
 		n := 0
@@ -112,7 +112,7 @@ func TestMemoryIsFlat(t *testing.T) {
 		}
 	}})
 	q := video(1)
-	q.Width, q.Height, q.Duration, q.FPS = 128, 72, 60, 20
+	q.Width, q.Height, q.Duration, q.FPS = 64, 36, 60, 20
 	size := len(render(t, r, q)[0])
 	t.Logf("a film of %d KB; heap %d KB at frame 100, %d KB at frame 1100, %d bytes allocated a frame", size>>10, early>>10, late>>10, allocs/1000)
 	if late > early+512<<10 {

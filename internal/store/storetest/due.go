@@ -22,12 +22,15 @@ func testLeases(t *testing.T, open func() Store) {
 	if err := s.Renew(t.Context(), "w1", nil, noon.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Renew(t.Context(), "w1", []string{a, c, "task_none"}, noon.Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
-	for id, want := range map[string]time.Time{a: noon.Add(time.Minute), b: noon, c: noon} {
-		if got := get(t, s, id).LeaseUntil; !got.Equal(want) {
-			t.Errorf("lease of %s until %s, want %s", id, got, want)
+	// Of the others, one is another owner's, and one in another attempt.
+	for _, until := range []time.Time{noon.Add(time.Minute), noon.Add(time.Second)} { // the earlier changes nothing
+		if err := s.Renew(t.Context(), "w1", map[string]int{a: 1, b: 2, c: 1, "task_none": 1}, until); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[string]time.Time{a: noon.Add(time.Minute), b: noon, c: noon} {
+			if got := get(t, s, id).LeaseUntil; !got.Equal(want) {
+				t.Errorf("lease of %s until %s, want %s", id, got, want)
+			}
 		}
 	}
 }
