@@ -375,3 +375,33 @@ func withoutDebug(log string) string {
 	}
 	return b.String()
 }
+
+// What is stored of a task names its result, never a link to it: links are made
+// when somebody is told, and expire.
+func TestLinksAreNotStored(t *testing.T) {
+	folder := t.TempDir()
+	r := start(t, folder, `{}`)
+	bearer := "Authorization: Bearer " + r.key()
+	_, accepted := r.call("POST", "/v1/videos/generations/async", `{"prompt":"a paper boat","size":"16x16","duration":1,"fps":2}`, bearer)
+	id := regexp.MustCompile(`task_[0-9a-f]{32}`).FindString(accepted)
+	_, stream := r.call("GET", "/v1/tasks/"+id+"/events", "", bearer) // to the end
+	link := regexp.MustCompile(`"videoUrl":"([^"]*)"`).FindStringSubmatch(stream)
+	if link == nil || !strings.HasPrefix(link[1], r.URL()+"/v1/media/"+id+"/") || !strings.Contains(link[1], "sig=") {
+		t.Fatalf("the end as it is told: %s", stream)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"conduit.db", "conduit.db-wal"} {
+		b, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("sig=")) || bytes.Contains(b, []byte("/v1/media/")) {
+			t.Errorf("a link is in %s", name)
+		}
+		if name == "conduit.db" && !bytes.Contains(b, []byte(id+"/1-0.webm")) {
+			t.Error("the result's name is not in the database")
+		}
+	}
+}

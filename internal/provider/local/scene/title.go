@@ -4,13 +4,10 @@ import (
 	"image"
 	"image/draw"
 	"strings"
-	"sync"
 	"unicode"
+	"unicode/utf8"
 
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/gobold"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/math/fixed"
+	"golang.org/x/text/unicode/norm"
 )
 
 // title is the prompt, set in the lower left corner, as masks that are laid
@@ -32,15 +29,7 @@ const (
 	shadowAlpha = 150
 )
 
-var titleFont = sync.OnceValue(func() *opentype.Font {
-	f, err := opentype.Parse(gobold.TTF)
-	if err != nil {
-		panic(err) // it is part of the program
-	}
-	return f
-})
-
-// newTitle sets the prompt. Where there is no room, or nothing in it that the
+// newTitle sets the prompt. Where there is no room, or nothing in it that a
 // font can show, the title is empty.
 func newTitle(s stage) *title {
 	t := &title{stage: s}
@@ -51,44 +40,38 @@ func newTitle(s stage) *title {
 	if size = max(size, smallestPx); text == "" || s.h < 5*smallestPx || room < 6*smallestPx {
 		return t
 	}
-	var face font.Face
+	var letters lettering
 	var lines []string
 	// Long prompts are set smaller, then cut.
 	for _, percent := range []int{100, 80, 64} {
 		px := max(size*percent/100, smallestPx)
-		f, err := opentype.NewFace(titleFont(), &opentype.FaceOptions{Size: float64(px), DPI: 72, Hinting: font.HintingNone})
-		if err != nil {
-			panic(err) // never with these options
-		}
-		face = f
+		letters = letter(text, px)
 		var whole bool
-		if lines, whole = wrap(face, text, room); whole {
+		if lines, whole = wrap(letters, text, room); whole {
 			size = px
 			break
 		}
 		size = px
 	}
-	t.set(face, lines, margin, size)
+	t.set(letters, lines, margin, size)
 	return t
 }
 
 // set draws the lines into the masks.
-func (t *title) set(face font.Face, lines []string, margin, size int) {
+func (t *title) set(letters lettering, lines []string, margin, size int) {
 	blur := max(size/7, 1)
 	lineHeight := size * 118 / 100
 	height := lineHeight*len(lines) + size/4
 	width := 0
 	for _, l := range lines {
-		width = max(width, font.MeasureString(face, l).Ceil())
+		width = max(width, letters.width(l))
 	}
 	pad := 2*blur + 2
 	top := t.h - margin - height
 	t.box = image.Rect(margin-pad, top-pad, margin+width+pad, top+height+pad)
 	mask := image.NewAlpha(image.Rect(0, 0, t.box.Dx(), t.box.Dy()))
-	d := font.Drawer{Dst: mask, Src: image.Opaque, Face: face}
 	for i, l := range lines {
-		d.Dot = fixed.P(pad, pad+lineHeight*i+size)
-		d.DrawString(l)
+		letters.draw(mask, pad, pad+lineHeight*i+size, l)
 	}
 	t.text = mask.Pix
 	blurred := image.NewAlpha(mask.Rect)
@@ -141,20 +124,18 @@ func (t *title) draw(c *canvas, at int) {
 }
 
 // printable is the prompt as it can be set: blanks folded, what is no letter,
-// digit or punctuation left out, and each run of letters that the font lacks
+// digit or punctuation left out, and each run of letters that the fonts lack
 // replaced by one "·". It is empty when nothing readable remains.
 func printable(prompt string) string {
-	face := titleFont()
 	var b strings.Builder
 	readable, lacking, blank := false, false, false
-	for _, r := range prompt {
+	for _, r := range norm.NFC.String(prompt) {
 		if unicode.IsSpace(r) {
 			blank = b.Len() > 0
 			lacking = false
 			continue
 		}
-		i, err := face.GlyphIndex(nil, r)
-		has := err == nil && i != 0
+		has := canSet(r)
 		if !has && !unicode.In(r, unicode.L, unicode.N) || !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
 			continue // emoji, marks, controls, and bytes that are no text
 		}
@@ -185,8 +166,8 @@ func printable(prompt string) string {
 // wrap breaks text into at most maxLines lines no wider than room, pixels.
 // Words that are too long are broken. What does not fit is cut, with an
 // ellipsis, and whole is false.
-func wrap(face font.Face, text string, room int) (lines []string, whole bool) {
-	fits := func(s string) bool { return font.MeasureString(face, s).Ceil() <= room }
+func wrap(letters lettering, text string, room int) (lines []string, whole bool) {
+	fits := func(s string) bool { return letters.width(s) <= room }
 	line := ""
 	words := strings.Fields(text)
 	for len(words) > 0 {
@@ -200,9 +181,9 @@ func wrap(face font.Face, text string, room int) (lines []string, whole bool) {
 			line, words = joined, words[1:]
 			continue
 		case line == "": // one word, too long
-			n := longest(word, func(s string) bool { return fits(s + "-") })
+			n := longest(word, func(s string) bool { return fits(s + hyphen(s)) })
 			if line = word[:n]; n < len(word) {
-				line += "-"
+				line += hyphen(line)
 			}
 			if words[0] = word[n:]; words[0] == "" {
 				words = words[1:]
@@ -218,6 +199,14 @@ func wrap(face font.Face, text string, room int) (lines []string, whole bool) {
 		lines = append(lines, line)
 	}
 	return lines, true
+}
+
+// hyphen is what a word that is broken after s has there.
+func hyphen(s string) string {
+	if last, _ := utf8.DecodeLastRuneInString(s); breaksAnywhere(last) {
+		return ""
+	}
+	return "-"
 }
 
 // cut ends a line with an ellipsis.

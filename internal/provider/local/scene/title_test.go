@@ -1,14 +1,12 @@
 package scene
 
 import (
+	"image"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/opentype"
 )
 
 func TestPrintable(t *testing.T) {
@@ -19,13 +17,16 @@ func TestPrintable(t *testing.T) {
 		{"“quotes” & dashes — 100 %", "“quotes” & dashes — 100 %"},
 		{"boat 🚢 sea", "boat sea"},
 		{"🚢🎉", ""},
-		{"纸船 in 東京 now", "· in · now"},
-		{"纸船", ""},
+		{"纸船 in 東京 now", "纸船 in 東京 now"},
+		{"白鹭 𠀀", "白· ·"}, // rare ones
+		{"זה, ولكن", "זה, ولكن"},
+		{"नाव in नदी now", "· in · now"}, // its letters would need to be joined
+		{"เรือ", ""},
 		{"", ""},
 		{" \n ", ""},
 		{"a\x00b\x1b[31mc", "ab[31mc"},
 		{"a\xff\xfeb", "ab"},
-		{"cafe\u0301", "cafe"},
+		{"cafe\u0301", "café"},
 		{"a\u202eb\u200bc\ufeff", "abc"},
 		{"...", ""},
 	} {
@@ -38,17 +39,8 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-func testFace(t *testing.T, px float64) font.Face {
-	t.Helper()
-	f, err := opentype.NewFace(titleFont(), &opentype.FaceOptions{Size: px, DPI: 72})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 func TestWrap(t *testing.T) {
-	face := testFace(t, 20)
+	face := newOutlines(20)
 	for _, c := range []struct {
 		text  string
 		room  int
@@ -67,7 +59,7 @@ func TestWrap(t *testing.T) {
 			t.Errorf("wrap(%q, %d): %q, %v", c.text, c.room, lines, whole)
 		}
 		for _, l := range lines {
-			if w := font.MeasureString(face, l).Ceil(); w > c.room && c.room > 20 {
+			if w := face.width(l); w > c.room && c.room > 20 {
 				t.Errorf("%q is %d pixels wide, there is room for %d", l, w, c.room)
 			}
 			if !utf8.ValidString(l) || l == "" {
@@ -77,6 +69,54 @@ func TestWrap(t *testing.T) {
 		if last := lines[len(lines)-1]; strings.HasSuffix(last, "…") == c.whole {
 			t.Errorf("wrap(%q, %d) ends with %q", c.text, c.room, last)
 		}
+	}
+}
+
+// Han characters need no blanks and no hyphens to be broken.
+func TestWrapHan(t *testing.T) {
+	letters := newPixels(12)
+	lines, whole := wrap(letters, "紙の船が川を下る夜", 48)
+	if want := []string{"紙の船が", "川を下る", "夜"}; !slices.Equal(lines, want) || !whole {
+		t.Errorf("%q, %v", lines, whole)
+	}
+	if lines, whole = wrap(letters, strings.Repeat("船", 40), 48); whole || !strings.HasSuffix(lines[2], "…") || letters.width(lines[2]) > 48 {
+		t.Errorf("%q, %v", lines, whole)
+	}
+}
+
+// A text that Go Bold has not whole is set in the bitmap font: whole, in the
+// order in which it is read, and as large as the other.
+func TestPixels(t *testing.T) {
+	if _, ok := letter("a paper boat", 24).(outlines); !ok {
+		t.Error("Go Bold is not taken where it would do")
+	}
+	set := func(text string) *image.Alpha {
+		letters := letter(text, 24)
+		if _, ok := letters.(pixels); !ok {
+			t.Fatalf("%q is set in %T", text, letters)
+		}
+		m := image.NewAlpha(image.Rect(0, 0, letters.width(text), 40))
+		letters.draw(m, 0, 30, text)
+		return m
+	}
+	inked := func(m *image.Alpha, r image.Rectangle) (n int) {
+		for y := r.Min.Y; y < r.Max.Y; y++ {
+			for x := r.Min.X; x < r.Max.X; x++ {
+				if m.AlphaAt(x, y).A > 128 {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	both := set("一船") // one stroke, and many
+	if both.Rect.Dx() != 48 || inked(both, image.Rect(0, 0, 24, 40)) >= inked(both, image.Rect(24, 0, 48, 40)) {
+		t.Errorf("%d pixels wide", both.Rect.Dx())
+	}
+	// Hebrew begins at the right: its yod is short, its shin is wide.
+	word := set("יש")
+	if half := word.Rect.Dx() / 2; inked(word, image.Rect(0, 0, half, 40)) <= inked(word, image.Rect(half, 0, 2*half, 40)) {
+		t.Error("the first letter stands at the left")
 	}
 }
 
@@ -95,6 +135,10 @@ func TestTitle(t *testing.T) {
 		{"a paper boat", 16, 16, false},
 		{"a paper boat", 16, 1920, false},
 		{"a paper boat", 1920, 16, false},
+		{"紙の船が川を下る", 640, 360, true},
+		{"小船", 90, 160, true},
+		{strings.Repeat("很长的提示词", 100), 1280, 720, true},
+		{"زورق من ورق", 320, 180, true},
 		{"🚢", 640, 360, false},
 		{"", 640, 360, false},
 	} {
