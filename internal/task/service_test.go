@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -60,6 +61,18 @@ func TestSubmit(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestDefaults(t *testing.T) {
+	o := Options{}.withDefaults()
+	o.Logger = nil
+	want := Options{
+		Limits: Limits{Running: 10, Unfinished: 1000}, VideoDeadline: time.Hour, ImageDeadline: 5 * time.Minute, MaxAttempts: 3, MaxLosses: 10,
+		ProgressEvery: time.Second / 5, Lease: 15 * time.Second, Backoff: 2 * time.Second,
+	}
+	if !reflect.DeepEqual(o, want) {
+		t.Errorf("%+v", o)
+	}
 }
 
 // What a provider estimates counts from the submission, then from the start of

@@ -23,6 +23,7 @@ func TestCrashAnywhere(t *testing.T) {
 		for n := 1; n <= writes; n++ {
 			for _, after := range []bool{false, true} {
 				t.Run(fmt.Sprintf("ask=%v/write=%d/after=%v", canAsk, n, after), func(t *testing.T) {
+					t.Parallel()
 					crashOnce(t, canAsk, n, after)
 				})
 			}
@@ -176,12 +177,12 @@ func TestTwoInstances(t *testing.T) {
 	a := rig(t, setup{path: path, provider: f, idle: true})
 	b := rig(t, setup{path: path, provider: f, idle: true})
 	var ids []string
-	for range 25 {
+	for range 10 {
 		ids = append(ids, a.submit().ID)
 	}
 	a.start()
 	b.start()
-	for range 25 {
+	for range 10 {
 		ids = append(ids, b.submit().ID)
 	}
 	for _, id := range ids {

@@ -406,7 +406,7 @@ func TestCancelGivenBack(t *testing.T) {
 
 // TestLimits queues as many tasks as one key may have, of which few may run.
 func TestLimits(t *testing.T) {
-	const unfinished, running = 1000, 25
+	const unfinished, running = 80, 5
 	f := newFake()
 	var now, most atomic.Int32
 	f.onWatch = func(context.Context, string, int) error {
@@ -421,7 +421,7 @@ func TestLimits(t *testing.T) {
 	}
 	f.script = []provider.Update{done}
 	in := rig(t, setup{provider: f, idle: true,
-		service: task.Options{Limits: task.Limits{Running: running}},
+		service: task.Options{Limits: task.Limits{Running: running, Unfinished: unfinished}},
 		work:    Options{MaxWorkers: map[string]int{"fake": 2 * running}, SweepEvery: time.Second}})
 	var ids []string
 	for range unfinished {
