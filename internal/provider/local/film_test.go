@@ -80,7 +80,7 @@ func TestPinned(t *testing.T) {
 		"a paper boat": "a583f097ee9258f4",
 		"a mountain":   "58136b55fbbc1b85",
 		"silk":         "0372b1a8196c2bd5",
-		"紙の船 שלום":     "",
+		"紙の船 שלום":     "3b77f535af772dbb",
 	} {
 		q := video(1)
 		q.Intent, q.Prompt = prompt, prompt
