@@ -21,6 +21,9 @@ import (
 // task.ErrNotFound.
 type Tasks interface {
 	Submit(ctx context.Context, r task.Request) (t task.Task, created bool, err error)
+	// Quota returns how many unfinished tasks a key may have, and how many more
+	// it may submit now.
+	Quota(ctx context.Context, keyID string) (limit, left int, err error)
 	Get(ctx context.Context, keyID, id string) (task.Task, error)
 	List(ctx context.Context, keyID string, q task.ListQuery) (task.Page, error)
 	Cancel(ctx context.Context, keyID, id string) (task.Task, error)

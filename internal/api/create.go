@@ -329,7 +329,27 @@ func (h *Handler) submit(w http.ResponseWriter, r *http.Request, kind provider.K
 	q.KeyID, q.BaseURL = p.KeyID, h.origin(r)
 	q.IdempotencyKey, q.RetryAttempt = idempotencyKey, retry
 	t, created, err = h.o.Tasks.Submit(r.Context(), q)
+	h.tellQuota(w, r, p.KeyID, err)
 	return p, t, created, err
+}
+
+// tellQuota sets the headers that tell a client how many more tasks it may
+// submit (rest-api B.7), after a submission that ended with refused.
+func (h *Handler) tellQuota(w http.ResponseWriter, r *http.Request, keyID string, refused error) {
+	if refused != nil && !errors.Is(refused, task.ErrTooMany) {
+		return
+	}
+	limit, left, err := h.o.Tasks.Quota(r.Context(), keyID)
+	if err != nil {
+		return // the answer itself matters more
+	}
+	reset := time.Duration(0)
+	if refused != nil {
+		left, reset = 0, tryAgainTooMany
+	}
+	w.Header().Set("X-Ratelimit-Limit-Requests", strconv.Itoa(limit))
+	w.Header().Set("X-Ratelimit-Remaining-Requests", strconv.Itoa(left))
+	w.Header().Set("X-Ratelimit-Reset-Requests", reset.String())
 }
 
 // accept answers 202 with a task, which an earlier request made unless created.

@@ -281,6 +281,33 @@ func TestCreateImages(t *testing.T) {
 	wantProblem(t, b.call("POST", "/v1/images/generations/async", `{"prompt":"a","duration":5}`), 400, "unsupported_parameter", "duration")
 }
 
+func TestQuotaIsTold(t *testing.T) {
+	b := newBench(t)
+	told := func(w *httptest.ResponseRecorder) string {
+		var all []string
+		for _, name := range []string{"Limit", "Remaining", "Reset"} {
+			all = append(all, w.Header().Get("X-Ratelimit-"+name+"-Requests"))
+		}
+		return strings.Join(all, " ")
+	}
+	for _, want := range []string{"10 9 0s", "10 8 0s"} {
+		if got := told(b.call("POST", createPath, `{"prompt":"a"}`)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := told(b.call("POST", createPath, `{"prompt":""}`)); got != "  " {
+		t.Errorf("of a bad request: %q", got)
+	}
+	b.tasks.setErr(task.ErrTooMany)
+	if got := told(b.call("POST", createPath, `{"prompt":"a"}`)); got != "10 0 5s" {
+		t.Errorf("at the limit: %q", got)
+	}
+	b.tasks.setErr(task.ErrUnavailable)
+	if got := told(b.call("POST", createPath, `{"prompt":"a"}`)); got != "  " {
+		t.Errorf("without a database: %q", got)
+	}
+}
+
 func TestServiceErrors(t *testing.T) {
 	for err, want := range map[error]struct {
 		status     int

@@ -51,6 +51,10 @@ func insufficientScope(need key.Scope) *problem {
 		Message: fmt.Sprintf("The API key lacks the scope %s.", need)}
 }
 
+// tryAgainTooMany is when to try again where the key has too many unfinished
+// tasks; some may have ended by then.
+const tryAgainTooMany = 5 * time.Second
+
 // problemOf translates what the packages below return. Whatever is not known
 // here is an internal error, of which the caller learns nothing.
 func problemOf(err error) *problem {
@@ -71,7 +75,7 @@ func problemOf(err error) *problem {
 			Message: "This Idempotency-Key was used with other fields within the last 24 hours."}
 	case errors.Is(err, task.ErrTooMany):
 		return &problem{Status: http.StatusTooManyRequests, Code: "concurrency_limit_exceeded", Type: "rate_limit_error",
-			RetryAfter: 5 * time.Second, Message: "This API key has too many unfinished tasks. Wait until some have ended."}
+			RetryAfter: tryAgainTooMany, Message: "This API key has too many unfinished tasks. Wait until some have ended."}
 	case errors.Is(err, task.ErrUnavailable):
 		return &problem{Status: http.StatusServiceUnavailable, Code: "service_unavailable", Type: "server_error",
 			RetryAfter: time.Second, Message: "The database does not answer. Try again in a moment."}

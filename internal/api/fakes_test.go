@@ -122,6 +122,15 @@ func (f *fakeTasks) Submit(_ context.Context, r task.Request) (task.Task, bool, 
 	return task.Task{ID: idA, Request: r, State: task.Pending, CreatedAt: time.Now()}, true, nil
 }
 
+func (f *fakeTasks) Quota(context.Context, string) (limit, left int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil && f.err != task.ErrTooMany { //nolint:errorlint // as it was set
+		return 0, 0, f.err
+	}
+	return 10, 10 - len(f.submitted), nil
+}
+
 func (f *fakeTasks) Get(_ context.Context, keyID, id string) (task.Task, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

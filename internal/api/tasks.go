@@ -95,6 +95,7 @@ func (h *Handler) retry(w http.ResponseWriter, r *http.Request, kind task.Kind) 
 		return err
 	}
 	t, created, err := h.o.Tasks.Retry(r.Context(), p.KeyID, t.ID, again)
+	h.tellQuota(w, r, p.KeyID, err)
 	if err != nil {
 		return err
 	}

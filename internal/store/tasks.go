@@ -68,12 +68,18 @@ func repeated(ctx context.Context, tx *sql.Tx, c task.Creation) (string, error) 
 	return id, nil
 }
 
+const countUnfinished = `SELECT count(*) FROM tasks WHERE key_id = ? AND state IN ('pending', 'running')`
+
+// Unfinished implements task.Store.
+func (s *Store) Unfinished(ctx context.Context, keyID string) (n int, err error) {
+	err = s.read.QueryRowContext(ctx, countUnfinished, keyID).Scan(&n)
+	return n, wrap(err)
+}
+
 func (s *Store) insert(ctx context.Context, tx *sql.Tx, c task.Creation) error {
 	rec := c.Record
 	var unfinished int
-	err := tx.QueryRowContext(ctx,
-		`SELECT count(*) FROM tasks WHERE key_id = ? AND state IN ('pending', 'running')`, rec.KeyID).Scan(&unfinished)
-	if err != nil {
+	if err := tx.QueryRowContext(ctx, countUnfinished, rec.KeyID).Scan(&unfinished); err != nil {
 		return err
 	}
 	if unfinished >= c.Unfinished {

@@ -144,6 +144,14 @@ func (s *Service) Submit(ctx context.Context, r Request) (Task, bool, error) {
 	return t, created, nil
 }
 
+// Quota returns how many unfinished tasks a key may have, and how many more it
+// may submit now.
+func (s *Service) Quota(ctx context.Context, keyID string) (limit, left int, err error) {
+	n, err := s.store.Unfinished(ctx, keyID)
+	limit = s.opts.Limits.Unfinished
+	return limit, max(limit-n, 0), err
+}
+
 // estimate sets when the task would end if its work began now.
 func (s *Service) estimate(r *Record, now time.Time) {
 	r.EstimatedEnd = nil

@@ -65,6 +65,9 @@ type Store interface {
 	// the limit reached: ErrTooMany.
 	Create(ctx context.Context, c Creation) (t Task, created bool, err error)
 
+	// Unfinished counts the pending and running tasks of a key.
+	Unfinished(ctx context.Context, keyID string) (int, error)
+
 	// Change reads the record, lets fn change it, and writes it with what fn
 	// asks for, in one transaction that nobody comes between: the write is
 	// conditional on state, attempt and sequence as they were read (else

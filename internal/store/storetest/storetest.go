@@ -202,7 +202,17 @@ func testLimit(t *testing.T, open func() Store) {
 		t.Errorf("it is there: %v", err)
 	}
 	create(t, s, creation(4, limit, func(c *task.Creation) { c.Record.KeyID = "key_b" }))
+	unfinished := func(want ...int) {
+		t.Helper()
+		for i, keyID := range []string{"key_a", "key_b", "key_none"} {
+			if n, err := s.Unfinished(t.Context(), keyID); err != nil || n != want[i] {
+				t.Errorf("unfinished of %s: %d, %v; want %d", keyID, n, err, want[i])
+			}
+		}
+	}
+	unfinished(2, 1, 0)
 	finish(t, s, creation(1).Record.ID, task.Cancelled, noon)
+	unfinished(1, 1, 0)
 	create(t, s, creation(3, limit))
 }
 
