@@ -1,14 +1,13 @@
 package signalr
 
 import (
-	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,6 +25,7 @@ import (
 type scripted struct {
 	t       *testing.T
 	proto   wire.Protocol
+	version int // of the handshake
 	session transport.Session
 
 	mu     sync.Mutex
@@ -33,6 +33,7 @@ type scripted struct {
 	in     []byte
 	out    []byte
 	shaken bool
+	end    bool // the server's Close is in out
 }
 
 // line is one message of a conversation.
@@ -50,28 +51,19 @@ func ourID(id string) string {
 	return id
 }
 
-// readScript reads the frames of a recording behind the handshake, up to the
-// client's Close.
-func readScript(t *testing.T, file string, proto wire.Protocol) (script []line) {
+// readScript reads a recording from behind the handshake up to the first Close,
+// without the pings, of which nobody knows when they come.
+// js: the client counts like the official one in JavaScript.
+func readScript(t *testing.T, file string, proto wire.Protocol, js bool) (script []line) {
 	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	frames := 0
-	for in := bufio.NewScanner(f); in.Scan(); {
-		var fr frame
-		if err := json.Unmarshal(in.Bytes(), &fr); err != nil {
-			t.Fatal(err)
+	shaken := map[string]bool{}
+	for _, piece := range readPieces(t, file) {
+		buf := piece.data
+		if !shaken[piece.from] {
+			shaken[piece.from] = true
+			_, buf, _ = bytes.Cut(buf, []byte{wire.Separator})
 		}
-		if fr.Kind == "" {
-			continue
-		}
-		if frames++; frames <= 2 {
-			continue // the handshake
-		}
-		for buf := fr.bytes(t); len(buf) > 0; {
+		for len(buf) > 0 {
 			inside, n, err := proto.Split(buf, 0)
 			if err != nil || n == 0 {
 				t.Fatalf("%q: %v", buf, err)
@@ -81,21 +73,69 @@ func readScript(t *testing.T, file string, proto wire.Protocol) (script []line) 
 				t.Fatal(err)
 			}
 			buf = buf[n:]
-			m.InvocationID = ourID(m.InvocationID)
-			for i, id := range m.StreamIDs {
-				m.StreamIDs[i] = ourID(id)
+			if js {
+				m = ours(m)
 			}
-			if strings.HasPrefix(m.Error, "up failed") { // .NET's words are ours
-				m.Error = "Stream errored by client: 'up failed'"
+			if m.Type == wire.Ping {
+				continue
 			}
-			m.Error = strings.TrimPrefix(m.Error, "Error: ") // JavaScript puts the type before the text
+			if m.Type == wire.Close && piece.from == "client" {
+				return script
+			}
+			script = append(script, line{piece.from == "client", m})
 			if m.Type == wire.Close {
 				return script
 			}
-			script = append(script, line{fr.From == "client", m})
 		}
 	}
 	return script
+}
+
+// ours turns a message of the JavaScript client, or to it, into one of ours.
+func ours(m wire.Message) wire.Message {
+	m.InvocationID = ourID(m.InvocationID)
+	for i, id := range m.StreamIDs {
+		m.StreamIDs[i] = ourID(id)
+	}
+	if strings.HasPrefix(m.Error, "up failed") { // .NET's words are ours
+		m.Error = "Stream errored by client: 'up failed'"
+	}
+	m.Error = strings.TrimPrefix(m.Error, "Error: ") // JavaScript puts the type before the text
+	return m
+}
+
+// piece is what one side has sent, in the order of the recording.
+type piece struct {
+	from string
+	data []byte
+}
+
+// readPieces reads the frames of a WebSocket, or the POSTs, polls and events.
+func readPieces(t *testing.T, file string) (pieces []piece) {
+	t.Helper()
+	if !strings.Contains(file, "/http/") {
+		for _, f := range readFrames(t, file) {
+			if f.Kind != "close" {
+				pieces = append(pieces, piece{f.From, f.bytes(t)})
+			}
+		}
+		return pieces
+	}
+	polls := map[*exchange]bool{} // answers that carry messages
+	for _, e := range readExchanges(t, file) {
+		method, target, _ := strings.Cut(e.HTTP, " ")
+		switch {
+		case method == http.MethodGet && e.answer != nil && e.answer.Headers["content-type"] == "application/octet-stream":
+			polls[e.answer] = true
+		case method == http.MethodPost && strings.Contains(target, "?id="), polls[e]:
+			if data := e.payload(t); len(data) > 0 {
+				pieces = append(pieces, piece{e.From, data})
+			}
+		case e.Chunk != nil && strings.HasSuffix(e.Text, "\x1e"): // the rest is the form of an event
+			pieces = append(pieces, piece{e.From, []byte(e.Text)})
+		}
+	}
+	return pieces
 }
 
 func (s *scripted) Receive(p []byte) error {
@@ -103,7 +143,7 @@ func (s *scripted) Receive(p []byte) error {
 	s.in = append(s.in, p...)
 	if !s.shaken {
 		req, n, err := wire.ParseHandshakeRequest(s.in, 0)
-		if err != nil || n == 0 || req.Protocol != s.proto.Name() || req.Version != 1 {
+		if err != nil || n == 0 || req.Protocol != s.proto.Name() || req.Version != s.version {
 			s.t.Errorf("handshake %q", s.in)
 		}
 		s.shaken, s.in = true, s.in[n:]
@@ -132,7 +172,7 @@ func (s *scripted) Receive(p []byte) error {
 // heard compares a message of the client with the next one of the recording,
 // and answers what follows there.
 func (s *scripted) heard(m *wire.Message) {
-	if m.Type == wire.Close || len(s.script) == 0 {
+	if m.Type == wire.Ping || m.Type == wire.Close || len(s.script) == 0 {
 		return
 	}
 	want := s.script[0]
@@ -145,6 +185,7 @@ func (s *scripted) heard(m *wire.Message) {
 	}
 	for len(s.script) > 0 && !s.script[0].client {
 		s.out = s.proto.Append(s.out, &s.script[0].msg)
+		s.end = s.script[0].msg.Type == wire.Close
 		s.script = s.script[1:]
 	}
 }
@@ -160,7 +201,7 @@ func (s *scripted) Next(dst []byte, _ int) ([]byte, bool, bool) {
 	defer s.mu.Unlock()
 	dst = append(dst, s.out...)
 	s.out = nil
-	return dst, false, false
+	return dst, false, s.end
 }
 
 func (s *scripted) PeerClosed() {}
@@ -175,8 +216,8 @@ type goldenObject struct {
 }
 
 // asks does what the recorded client did, each call awaited.
-var asks = map[string]func(t *testing.T, ctx context.Context, c *Client){
-	"calls": func(t *testing.T, ctx context.Context, c *Client) {
+var asks = map[string]func(t *testing.T, ctx context.Context, c *Client, detailed bool){
+	"calls": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
 		var text string
 		var sum int
 		var object goldenObject
@@ -205,12 +246,18 @@ var asks = map[string]func(t *testing.T, ctx context.Context, c *Client){
 			t.Error(diff)
 		}
 	},
-	"errors": func(t *testing.T, ctx context.Context, c *Client) {
+	"errors": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
 		answer(t, c.Invoke(ctx, "NoSuchMethod", nil), "Method does not exist.")
-		answer(t, c.Invoke(ctx, "Add", nil, 1), "provides 1 argument(s)")
-		answer(t, c.Invoke(ctx, "Add", nil, 1, 2, 3), "provides 3 argument(s)")
-		answer(t, c.Invoke(ctx, "Add", nil, "a", "b"), "Error binding arguments")
-		answer(t, c.Invoke(ctx, "Throw", nil, "secret"), "InvalidOperationException: secret")
+		detail := func(text string) string {
+			if detailed {
+				return text
+			}
+			return "on the server."
+		}
+		answer(t, c.Invoke(ctx, "Add", nil, 1), detail("provides 1 argument(s)"))
+		answer(t, c.Invoke(ctx, "Add", nil, 1, 2, 3), detail("provides 3 argument(s)"))
+		answer(t, c.Invoke(ctx, "Add", nil, "a", "b"), detail("Error binding arguments"))
+		answer(t, c.Invoke(ctx, "Throw", nil, "secret"), detail("InvalidOperationException: secret"))
 		answer(t, c.Invoke(ctx, "ThrowHub", nil, "no such task"), "HubException: no such task")
 		answer(t, c.Invoke(ctx, "Counter", nil, 1, 0), "streaming 'Counter' method with a non-streaming")
 		_, err := collect(Stream[string](ctx, c, "Echo", "a"), 0)
@@ -220,7 +267,7 @@ var asks = map[string]func(t *testing.T, ctx context.Context, c *Client){
 		answer(t, c.Send(ctx, "NoSuchMethod"), "")
 		answer(t, c.Invoke(ctx, "Echo", nil, "still here"), "")
 	},
-	"results": func(t *testing.T, ctx context.Context, c *Client) {
+	"results": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
 		off := c.On("Ask", func(question string) (string, error) {
 			if question == "bad" {
 				return "", errors.New("nope")
@@ -236,7 +283,27 @@ var asks = map[string]func(t *testing.T, ctx context.Context, c *Client){
 			t.Errorf("the answer is %q", s)
 		}
 	},
-	"streams": func(t *testing.T, ctx context.Context, c *Client) {
+	"abort": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
+		answer(t, c.Send(ctx, "Abort"), "")
+	},
+	"toolarge": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
+		if err := c.Invoke(ctx, "Echo", nil, strings.Repeat("x", 33_000)); !errors.Is(err, ErrConnectionClosed) {
+			t.Errorf("got %v", err)
+		}
+	},
+	"skip": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
+		answer(t, c.Invoke(ctx, "Echo", nil, "x"), "")
+	},
+	"idle": func(*testing.T, context.Context, *Client, bool) {},
+	"dotnet11-client": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
+		answer(t, c.Invoke(ctx, "Echo", nil, "x"), "")
+		counted, err := collect(Stream[int](ctx, c, "Counter", 2, 0), 0)
+		answer(t, err, "")
+		if len(counted) != 2 {
+			t.Errorf("stream %v", counted)
+		}
+	},
+	"streams": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
 		counted, err := collect(Stream[int](ctx, c, "Counter", 3, 0), 0)
 		answer(t, err, "")
 		_, err = collect(Stream[int](ctx, c, "FailAfter", 2), 0)
@@ -287,37 +354,84 @@ func answer(t *testing.T, err error, want string) {
 	}
 }
 
-// TestClientGolden has the client do what the official one did, against what
-// ASP.NET Core answered, and compares its messages.
+// TestClientGolden has the client do what the official one did, over the same
+// transport, against what ASP.NET Core answered, and compares its messages.
 func TestClientGolden(t *testing.T) {
-	for what, ask := range asks {
-		for _, protocol := range []string{"json", "messagepack"} {
-			t.Run(what+" "+protocol, func(t *testing.T) {
-				c := NewClient("http://example.test", ClientOptions{Protocol: protocol})
-				file := filepath.Join("testdata/conversations", what+".WebSockets."+protocol+".jsonl")
-				server := &scripted{t: t, proto: c.protocol, script: readScript(t, file, c.protocol)}
-				c.dial = func(_ context.Context, accept func(transport.Session) (transport.Application, error)) error {
-					return transport.ConnectPipe("golden", httptest.NewRequest("GET", "/", nil), func(s transport.Session) (transport.Application, error) {
-						server.session = s
-						return server, nil
-					}, accept)
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), clientPatience)
-				defer cancel()
-				if err := c.Start(ctx); err != nil {
-					t.Fatal(err)
-				}
-				ask(t, ctx, c)
-				if err := c.Stop(ctx); err != nil {
-					t.Error(err)
-				}
-				server.mu.Lock()
-				defer server.mu.Unlock()
-				if len(server.script) > 0 {
-					t.Errorf("%d messages of the recording are left", len(server.script))
-				}
-			})
+	files, err := filepath.Glob("testdata/conversations/*.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := filepath.Glob("testdata/conversations/http/*.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, more...) {
+		name := strings.TrimPrefix(file, "testdata/conversations/")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := ClientOptions{Transports: []Transport{WebSockets}, Protocol: "json"}
+			if strings.Contains(name, "messagepack") {
+				opts.Protocol = "messagepack"
+			}
+			if strings.Contains(name, "http/") {
+				opts.Transports = []Transport{LongPolling}
+			}
+			if strings.Contains(name, "ServerSentEvents") {
+				opts.Transports = []Transport{ServerSentEvents}
+			}
+			what, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, "http/"), "without-details."), ".")
+			goldenClient(t, file, what, !strings.Contains(name, "without-details"), opts)
+		})
+	}
+}
+
+func goldenClient(t *testing.T, file, what string, detailed bool, opts ClientOptions) {
+	ask := asks[what]
+	if ask == nil {
+		t.Fatal("nobody asks this")
+	}
+	opts.SkipNegotiation = what == "skip"
+	opts.StatefulReconnect = what == "dotnet11-client"
+	closed := make(chan error, 1)
+	opts.OnClosed = func(err error) { closed <- err }
+	server := &scripted{t: t, version: 1}
+	if opts.StatefulReconnect && opts.Transports[0] == WebSockets {
+		server.version = 2
+	}
+	endpoint := transport.NewEndpoint(transport.EndpointOptions{
+		AllowStateful: func(*http.Request) bool { return true },
+		Accept:        func(s transport.Session) (transport.Application, error) { server.session = s; return server, nil },
+	})
+	web := httptest.NewServer(endpoint)
+	defer web.Close()
+	c := NewClient(web.URL+"/testhub", opts)
+	server.proto, server.script = c.protocol, readScript(t, file, c.protocol, what != "dotnet11-client")
+	ctx, cancel := context.WithTimeout(t.Context(), clientPatience)
+	defer cancel()
+	var last wire.Message
+	if n := len(server.script); n > 0 { // nothing is left of idle
+		last = server.script[n-1].msg
+	}
+	if err := c.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, ctx, c, detailed)
+	if last.Type == wire.Close {
+		cause := <-closed
+		if (cause != nil) != last.HasError || cause != nil && !strings.Contains(cause.Error(), last.Error) {
+			t.Errorf("closed because of %v, the server said %q", cause, last.Error)
 		}
+	}
+	if err := c.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := endpoint.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	if len(server.script) > 0 {
+		t.Errorf("%d messages of the recording are left", len(server.script))
 	}
 }
 

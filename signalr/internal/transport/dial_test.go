@@ -182,6 +182,36 @@ func TestDialFallsBack(t *testing.T) {
 	}
 }
 
+// TestDialLastWord: a POST that finds no connection any more does not keep the
+// client from hearing what the server has said last.
+func TestDialLastWord(t *testing.T) {
+	rig := newRig(t, EndpointOptions{})
+	refused := make(chan struct{})
+	rig.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case wantsEvents(r):
+			_, _ = w.Write([]byte(":\r\n"))
+			_ = http.NewResponseController(w).Flush()
+			<-refused
+			_, _ = w.Write([]byte("data: last words\x1e\r\n\r\n"))
+		case r.Method == http.MethodPost && r.URL.Query().Has("id"):
+			w.WriteHeader(http.StatusNotFound)
+			_ = http.NewResponseController(w).Flush()
+			close(refused)
+		default:
+			rig.ServeHTTP(w, r)
+		}
+	}))
+	c := dialCaller(t, DialOptions{URL: rig.url, Transports: []Kind{ServerSentEvents}, CloseTimeout: patience})
+	c.say("too late\x1e")
+	if err := c.awaitEnd(t); err != nil {
+		t.Errorf("Ended(%v), want nil: the stream ended regularly", err)
+	}
+	if got := c.got(); got != "last words\x1e" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestDialSkipsNegotiation goes straight to the WebSocket.
 func TestDialSkipsNegotiation(t *testing.T) {
 	rig := newRig(t, EndpointOptions{})

@@ -2,9 +2,11 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // dialed is the session of a client: what the three transports share. Output
@@ -126,6 +128,7 @@ func (s *dialed) pump() {
 					if s.outlives(to) {
 						break // the reader sees it too
 					}
+					s.awaitLastWord(err)
 					s.end(err)
 					return
 				}
@@ -138,6 +141,20 @@ func (s *dialed) pump() {
 				return
 			}
 		}
+	}
+}
+
+// awaitLastWord waits for the end that the reader sees where a POST was told that
+// there is no such connection any more: the server has ended it, and why may
+// still be on its way.
+func (s *dialed) awaitLastWord(refusal error) {
+	var status *StatusError
+	if !errors.As(refusal, &status) || status.Status != http.StatusNotFound {
+		return
+	}
+	select {
+	case <-s.ctx.Done():
+	case <-time.After(s.d.o.CloseTimeout):
 	}
 }
 
