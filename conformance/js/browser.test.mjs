@@ -50,14 +50,14 @@ async function open() {
   return page;
 }
 
-for (const combo of combinations) {
-  describe(`Chromium, ${combo.name}`, { concurrency: abreast }, () => {
-    for (const { name } of scenarios) {
-      it(name, { timeout: 60_000 }, async () => {
+describe('Chromium', { concurrency: abreast }, () => {
+  for (const { name } of scenarios) {
+    for (const combo of combinations) {
+      it(`${combo.name}: ${name}`, { timeout: 60_000 }, async () => {
         const page = idle.pop() ?? await open();
         await page.evaluate(([scenario, combination, at]) => window.run(scenario, combination, at), [name, combo.name, urls]);
         idle.push(page); // after a failure a fresh one is taken
       });
     }
-  });
-}
+  }
+});

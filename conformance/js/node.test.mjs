@@ -17,10 +17,11 @@ after(async () => {
   await Promise.all(Object.values(servers).map((server) => server.stop()));
 });
 
-for (const combo of combinations) {
-  describe(`Node, ${combo.name}`, { concurrency: 12 }, () => {
-    for (const { name, run } of scenarios) {
-      it(name, { timeout: 60_000 }, async () => {
+// All beside each other, so that those who wait hold up nobody.
+describe('Node', { concurrency: 12 }, () => {
+  for (const { name, run } of scenarios) {
+    for (const combo of combinations) {
+      it(`${combo.name}: ${name}`, { timeout: 60_000 }, async () => {
         const t = new Context(combo, urls, remote);
         try {
           await run(t);
@@ -29,5 +30,5 @@ for (const combo of combinations) {
         }
       });
     }
-  });
-}
+  }
+});

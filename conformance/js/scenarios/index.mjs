@@ -12,7 +12,8 @@ import { streams } from './streams.mjs';
 
 export { combinations, Context } from './context.mjs';
 
-const table = { calls, errors, streams, sending, results, life, reconnect, auth };
+// Those with time to wait for come first: what follows runs meanwhile.
+const table = { life, auth, reconnect, streams, calls, errors, sending, results };
 
 /** all scenarios: { name, run(context) }. */
 export const scenarios = Object.entries(table).flatMap(([part, list]) =>
