@@ -6,6 +6,7 @@ import { chromium } from 'playwright-core';
 export function launch(...args) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    timeout: 180_000,
     args: [
       '--no-sandbox', // the tests may run as root
       '--disable-gpu',
