@@ -160,6 +160,9 @@ func (l *limiter) refuse(c *signalr.Conn, calls *connectionCalls, now time.Time,
 // note adds a refusal, and reports whether there were most of them within
 // refusalsWithin.
 func (calls *connectionCalls) note(now time.Time, most int) bool {
+	if most == math.MaxInt {
+		return false // no limit, nothing to remember
+	}
 	calls.mu.Lock()
 	defer calls.mu.Unlock()
 	old := 0

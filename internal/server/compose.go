@@ -43,6 +43,9 @@ func (s *Server) compose() error {
 	}
 	s.closers = append(s.closers, renderer.Close)
 	providers := []provider.Provider{renderer}
+	if s.wrap != nil {
+		providers[0] = s.wrap(renderer)
+	}
 	catalog, err := provider.NewCatalog(providers...)
 	if err != nil {
 		return fmt.Errorf("the list of models is impossible: %w", err)

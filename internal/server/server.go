@@ -27,6 +27,7 @@ import (
 	"github.com/knnlabs/conduit/internal/config"
 	"github.com/knnlabs/conduit/internal/key"
 	"github.com/knnlabs/conduit/internal/provider"
+	"github.com/knnlabs/conduit/internal/provider/local"
 	"github.com/knnlabs/conduit/internal/push"
 	"github.com/knnlabs/conduit/internal/store"
 	"github.com/knnlabs/conduit/internal/work"
@@ -39,6 +40,8 @@ type Options struct {
 	// Out gets what people have to see: the address, the first key, the login
 	// link. nil: os.Stdout.
 	Out io.Writer
+
+	wrap func(*local.Renderer) provider.Provider // tests put something around the renderer; nil: nothing
 }
 
 // Server is one instance of Conduit: New opens everything and listens, Run
@@ -47,6 +50,7 @@ type Server struct {
 	config *config.Config
 	log    *slog.Logger
 	out    io.Writer
+	wrap   func(*local.Renderer) provider.Provider
 	folder string // absolute
 
 	store     *store.Store
@@ -71,7 +75,7 @@ type Server struct {
 // New makes the data folder where there is none, opens the database for this
 // server alone, and listens. Its errors say what to do about them.
 func New(ctx context.Context, o Options) (_ *Server, err error) {
-	s := &Server{config: o.Config, log: o.Logger, out: o.Out}
+	s := &Server{config: o.Config, log: o.Logger, out: o.Out, wrap: o.wrap}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

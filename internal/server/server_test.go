@@ -70,10 +70,14 @@ func start(t *testing.T, folder, file string) *running {
 }
 
 // serve runs a server with settings until the test is over.
-func serve(t *testing.T, c *config.Config) *running {
+func serve(t *testing.T, c *config.Config, with ...func(*Options)) *running {
 	t.Helper()
 	r := &running{t: t, out: &syncBuffer{}, log: &syncBuffer{}}
-	s, err := New(t.Context(), Options{Config: c, Logger: Logger(c, r.log), Out: r.out})
+	o := Options{Config: c, Logger: Logger(c, r.log), Out: r.out}
+	for _, f := range with {
+		f(&o)
+	}
+	s, err := New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
