@@ -41,6 +41,9 @@ type DialOptions struct {
 	SendTimeout time.Duration
 	// CloseTimeout is how long a polite end may take. Default 5 s.
 	CloseTimeout time.Duration
+	// PollTimeout is how long the answer to a poll may take until another poll
+	// is sent; servers answer within 90 s. Default 100 s.
+	PollTimeout time.Duration
 }
 
 // Errors of Dial; test with errors.Is.
@@ -158,6 +161,9 @@ func newDialer(o DialOptions) (*dialer, error) {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second
+	}
+	if o.PollTimeout == 0 {
+		o.PollTimeout = 100 * time.Second
 	}
 	base, err := hubURL(o.URL)
 	if err != nil {

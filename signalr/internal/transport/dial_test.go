@@ -212,6 +212,23 @@ func TestDialLastWord(t *testing.T) {
 	}
 }
 
+// TestDialPollsAnew: a poll that nobody answers is followed by another one.
+func TestDialPollsAnew(t *testing.T) {
+	t.Parallel() // it waits for seconds, so that a slow machine has time to answer
+	rig := newRig(t, EndpointOptions{})
+	var polls atomic.Int32
+	rig.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && polls.Add(1) == 2 { // the first one attaches
+			<-r.Context().Done()
+			return
+		}
+		rig.ServeHTTP(w, r)
+	}))
+	c := dialCaller(t, DialOptions{URL: rig.url, Transports: []Kind{LongPolling}, PollTimeout: 2 * time.Second})
+	c.say(jsonHandshake)
+	eventually(t, "the answer comes", func() bool { return c.got() == "{}\x1e" })
+}
+
 // TestDialSkipsNegotiation goes straight to the WebSocket.
 func TestDialSkipsNegotiation(t *testing.T) {
 	rig := newRig(t, EndpointOptions{})

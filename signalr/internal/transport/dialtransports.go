@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // dialEvents connects by server-sent events.
@@ -100,26 +101,52 @@ func (d *dialer) dialPolling(ctx context.Context, accept func(Session) (Applicat
 func (s *dialed) poll(ctx context.Context) error {
 	buf := make([]byte, 16<<10)
 	for {
-		resp, err := s.d.do(ctx, s.d.lasting, http.MethodGet, s.d.url, nil)
+		one, cancel := context.WithCancel(ctx)
+		late := time.AfterFunc(s.d.o.PollTimeout, cancel)
+		resp, err := s.d.do(one, s.d.lasting, http.MethodGet, s.d.url, nil)
+		if !late.Stop() && err != nil && ctx.Err() == nil {
+			cancel()
+			continue // nobody answers this one; the next one takes its place
+		}
 		if err != nil {
+			cancel()
 			return fmt.Errorf("%w: %w", ErrLost, err)
 		}
-		if resp.StatusCode != http.StatusOK {
-			drain(resp)
-			if resp.StatusCode == http.StatusNoContent {
-				return nil
-			}
-			return &StatusError{Op: "poll", Status: resp.StatusCode}
+		err = s.readPoll(resp, buf)
+		cancel()
+		switch {
+		case errors.Is(err, errNoMore):
+			return nil
+		case err != nil:
+			return err
 		}
-		for err == nil {
-			var n int
-			n, err = resp.Body.Read(buf)
-			if n > 0 {
-				s.receive(buf[:n])
-			}
+	}
+}
+
+// errNoMore is the answer to a poll that the connection has ended.
+var errNoMore = errors.New("204")
+
+// readPoll takes what a poll has brought.
+func (s *dialed) readPoll(resp *http.Response, buf []byte) error {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNoContent:
+		drain(resp)
+		return errNoMore
+	default:
+		drain(resp)
+		return &StatusError{Op: "poll", Status: resp.StatusCode}
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end or given up
+	for {
+		n, err := resp.Body.Read(buf)
+		if n > 0 {
+			s.receive(buf[:n])
 		}
-		_ = resp.Body.Close() // read to its end
-		if !errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("%w: %w", ErrLost, err)
 		}
 	}
