@@ -82,6 +82,7 @@ export class ConduitCoreClient {
     abnormal(options?: CallOptions): Promise<AbnormalConnections>;
   };
 
+  private readonly enabled: boolean;
   private readonly links: Record<HubName, Link>;
 
   /** Throws an `InvalidOptionError` that names the option and what is allowed. Nothing is sent yet. */
@@ -97,22 +98,20 @@ export class ConduitCoreClient {
     this.images = new ImageTasks({ settings: own, rest, kind: 'Image', link: images });
     this.navigation = new Navigation(own, navigation);
     this.tasks = { list: (options = {}) => listOf(rest, undefined, options) };
-    const get = async <T>(path: string, call: CallOptions = {}) => {
+    const get = async <T>(path: string, holds: string, call: CallOptions = {}) => {
       checkCall(call);
-      return (await rest.call<T>({ ...call, method: 'GET', path })).value;
+      return (await rest.call<T>({ ...call, method: 'GET', path, holds })).value;
     };
     this.models = {
-      list: async (call) => (await get<{ data: Model[] }>('v1/models', call)).data,
+      list: async (call) => (await get<{ data: Model[] }>('v1/models', 'data', call)).data,
       get: async (id, call) => {
         if (typeof id !== 'string' || id === '') throw new InvalidOptionError('id', 'id must be the id of a model.');
-        return get<Model>(`v1/models/${encodeURIComponent(id)}`, call);
+        return get<Model>(`v1/models/${encodeURIComponent(id)}`, 'id', call);
       },
     };
-    this.admin = { abnormal: (call) => get<AbnormalConnections>('v1/admin/abnormal', call) };
-    this.health = { signalR: (call) => get<SignalRHealth>('health/signalr', call) };
+    this.admin = { abnormal: (call) => get<AbnormalConnections>('v1/admin/abnormal', 'patterns', call) };
+    this.health = { signalR: (call) => get<SignalRHealth>('health/signalr', 'status', call) };
   }
-
-  private readonly enabled: boolean;
 
   /**
    * connect opens hub connections and keeps them, used or not, until `disconnect`. With `autoConnect: false` it has to
@@ -121,11 +120,10 @@ export class ConduitCoreClient {
   async connect(options: ConnectOptions = {}): Promise<void> {
     const { hubs = ['videos'], signal } = record('connect options', options, ['hubs', 'signal']);
     checkCall(signal ? { signal } : {});
-    if (!Array.isArray(hubs) || !hubs.every((name) => name in this.links)) {
-      throw new InvalidOptionError('hubs', `hubs must be an array of ${Object.keys(this.links).join(', ')}.`);
-    }
+    if (!Array.isArray(hubs)) throw new InvalidOptionError('hubs', `hubs must be an array of ${Object.keys(this.links).join(', ')}.`);
+    const links = hubs.map((name) => this.link(name as HubName, 'hubs'));
     if (!this.enabled) throw new InvalidOptionError('signalR.enabled', 'signalR.enabled is false: no hub is connected to.');
-    await Promise.all((hubs as readonly HubName[]).map((name) => this.links[name].connect(signal)));
+    await Promise.all(links.map((link) => link.connect(signal)));
   }
 
   /** disconnect closes every hub connection. Watches that are not over end with a `ConnectionError`. */
@@ -135,7 +133,7 @@ export class ConduitCoreClient {
 
   /** The state of a hub's connection. */
   connectionState(hub: HubName = 'videos'): ConnectionState {
-    return this.links[hub].state;
+    return this.link(hub, 'hub').state;
   }
 
   /** onConnectionChange tells every change of every hub's connection until the returned function is called. */
@@ -143,5 +141,10 @@ export class ConduitCoreClient {
     if (typeof listener !== 'function') throw new InvalidOptionError('listener', 'listener must be a function.');
     const undo = Object.values(this.links).map((link) => link.onChange(listener));
     return () => undo.forEach((f) => f());
+  }
+
+  private link(hub: HubName, option: string): Link {
+    if (typeof hub === 'string' && Object.hasOwn(this.links, hub)) return this.links[hub];
+    throw new InvalidOptionError(option, `${option} must be one of ${Object.keys(this.links).join(', ')}.`);
   }
 }

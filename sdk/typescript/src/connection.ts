@@ -12,10 +12,12 @@ import {
   type HubConnection,
   type ILogger,
 } from '@microsoft/signalr';
-import { apiError, ConduitError, ConnectionError } from './errors.js';
+import type { hubs } from './contract.js';
+import { apiError, ConnectionError, InvalidOptionError, TimeoutError, type ConduitError } from './errors.js';
 import { logLevels, say } from './logging.js';
-import type { Settings, TransportName } from './options.js';
+import { longestTimer, type Settings, type TransportName } from './options.js';
 import { requestName } from './rest.js';
+import { follow, sleep } from './wait.js';
 
 const transportBits: Record<TransportName, HttpTransportType> = {
   webSockets: HttpTransportType.WebSockets,
@@ -23,18 +25,25 @@ const transportBits: Record<TransportName, HttpTransportType> = {
   longPolling: HttpTransportType.LongPolling,
 };
 
-/** A connection, and what its last failed request was answered with. */
+/** A connection, and what its requests were refused with. */
 export interface Connection {
   readonly hub: HubConnection;
   readonly requestId: string;
-  /** HTTP status of the newest refusal; 0: none. */
+  /** HTTP status of the newest refusal that says something of the hub or the key; 0: none. */
   refused(): number;
+  /** The key was none; undefined: it may be one. */
+  badKey(): InvalidOptionError | undefined;
+  /** start opens it. It rejects when that fails, does not come about in time, or the signal ends it. */
+  start(signal: AbortSignal): Promise<void>;
+  /** stop closes it. It never rejects, and waits no longer than for a moment. */
+  stop(): Promise<void>;
 }
 
-/** Watcher is the official client's HTTP, which also remembers refusals and tells of requests. */
+/** WatchedHttp is the official client's HTTP, which also remembers refusals, tells of requests, and can be given up. */
 class WatchedHttp extends HttpClient {
   refused = 0;
   private readonly http: HttpClient;
+  private readonly pending = new Set<AbortController>();
 
   constructor(
     logger: ILogger,
@@ -47,17 +56,27 @@ class WatchedHttp extends HttpClient {
   override async send(request: HttpRequest): Promise<HttpResponse> {
     const { log } = this.settings;
     log.traffic(`${request.method} ${request.url}`);
+    const controller = new AbortController();
+    this.pending.add(controller);
     try {
-      const response = await this.http.send(request);
+      const response = await this.http.send(request.abortSignal ? request : { ...request, abortSignal: controller.signal as unknown as NonNullable<HttpRequest['abortSignal']> });
       const content = typeof response.content === 'string' ? response.content : '';
       log.traffic(`${request.method} ${request.url}: ${response.statusCode} ${content}`);
       return response;
     } catch (error) {
       const status = (error as { statusCode?: unknown }).statusCode;
-      if (typeof status === 'number') this.refused = status;
+      // A poll's 404 speaks of its connection, which a restarted server does not know; not of the hub.
+      if (typeof status === 'number' && (request.url?.includes('/negotiate?') || status === 401 || status === 403)) this.refused = status;
       log.traffic(`${request.method} ${request.url}: ${say(error)}`);
       throw error;
+    } finally {
+      this.pending.delete(controller);
     }
+  }
+
+  /** giveUp ends the requests that are under way. */
+  giveUp(): void {
+    for (const controller of this.pending) controller.abort();
   }
 
   override getCookieString(url: string): string {
@@ -65,24 +84,69 @@ class WatchedHttp extends HttpClient {
   }
 }
 
-/** open prepares a connection to a hub; start is for the caller. */
-export function open(settings: Settings, path: string): Connection {
-  const { signalR, log, apiKey } = settings;
+const farewell = 5000; // milliseconds that a close may take
+
+/** open prepares a connection to a hub by some of the transports; start is for the caller. */
+export function open(settings: Settings, path: string, transports: readonly TransportName[]): Connection {
+  const { signalR, log, apiKey, timeout } = settings;
   const logger: ILogger = { log: (level, message) => log.write(logLevels[level] ?? 'None', message) };
   const http = new WatchedHttp(logger, settings);
   const requestId = requestName();
+  let badKey: InvalidOptionError | undefined; // of what is thrown to it, the official client hands on the words only
+  const key = async () => {
+    try {
+      return (await apiKey?.()) ?? '';
+    } catch (error) {
+      if (error instanceof InvalidOptionError) badKey = error;
+      throw error;
+    }
+  };
   const hub = new HubConnectionBuilder()
     .withUrl(`${settings.baseURL}${path}?serverTimeout=${Math.round(signalR.serverTimeout)}`, {
-      transport: signalR.transports.reduce((bits, name) => bits | transportBits[name], HttpTransportType.None),
+      transport: transports.reduce((bits, name) => bits | transportBits[name], HttpTransportType.None),
       httpClient: http,
       headers: { 'X-Request-Id': requestId },
+      timeout,
       logger: SignalRLevel.None, // the one below hears the same
-      ...(apiKey ? { accessTokenFactory: apiKey } : {}),
+      ...(apiKey ? { accessTokenFactory: key } : {}),
     })
     .withServerTimeout(signalR.serverTimeout)
     .configureLogging(logger)
     .build();
-  return { hub, requestId, refused: () => http.refused };
+
+  /** within settles as what it is given, or rejects when the time is over or the signal ends it. */
+  const within = async (work: Promise<void>, milliseconds: number, signal?: AbortSignal) => {
+    const { controller, release } = follow(signal);
+    const limit = sleep(milliseconds, controller.signal).then(() => {
+      throw new TimeoutError(`It did not open within ${milliseconds} ms.`, { requestId });
+    });
+    try {
+      await Promise.race([work, limit]);
+    } finally {
+      release();
+      controller.abort();
+    }
+  };
+
+  return {
+    hub,
+    requestId,
+    refused: () => http.refused,
+    badKey: () => badKey,
+    start: async (signal) => {
+      const started = hub.start();
+      try {
+        await within(started, timeout || longestTimer, signal);
+      } catch (error) {
+        // The official client's start waits for as long as the network does, and so does its stop meanwhile.
+        started.catch(() => {});
+        hub.stop().catch(() => {});
+        http.giveUp();
+        throw error;
+      }
+    },
+    stop: () => within(hub.stop(), farewell).catch(() => {}),
+  };
 }
 
 /** Why there is no connection. */
@@ -92,6 +156,8 @@ export interface Reason {
   final: boolean;
   /** There is no such hub here; the REST side may still do. */
   missing: boolean;
+  /** It did not open in time. */
+  late: boolean;
 }
 
 const keyEnded = /API key is not valid any more|An API key is needed/i;
@@ -104,15 +170,25 @@ export function reasonOf(connection: Connection, path: string, cause: unknown): 
   let status = connection.refused();
   if (keyEnded.test(text)) status = 401;
   else if (lacksScope.test(text)) status = 403;
-  const details = { status, code: '', type: '', param: null, requestId, cause };
-  if (cause instanceof ConduitError) return { error: cause, final: true, missing: false };
-  if (status === 401) return { error: apiError('The API key is not valid, or not any more.', { ...details, code: 'invalid_api_key', type: 'authentication_error' }), final: true, missing: false };
-  if (status === 403) return { error: apiError(`The API key may not use /${path}.`, { ...details, code: 'insufficient_scope', type: 'permission_error' }), final: true, missing: false };
+  const late = cause instanceof TimeoutError;
+  const final = (error: ConduitError): Reason => ({ error, final: true, missing: status === 404, late });
+  const badKey = connection.badKey();
+  if (badKey) return final(badKey);
+  const details = { status, param: null, requestId, cause };
+  if (status === 401) return final(apiError('The API key is not valid, or not any more.', { ...details, code: 'invalid_api_key', type: 'authentication_error' }));
+  if (status === 403) return final(apiError(`The API key may not use /${path}.`, { ...details, code: 'insufficient_scope', type: 'permission_error' }));
   const error = new ConnectionError(`There is no connection to /${path}: ${text}`, { requestId, cause });
-  return { error, final: status === 404, missing: status === 404 };
+  return { ...final(error), final: status === 404 };
 }
 
 const sentence = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+type Method = { [Hub in keyof typeof hubs]: (typeof hubs)[Hub]['methods'][number] }[keyof typeof hubs];
+
+/** call invokes a method of the hub, one that there is. */
+export function call(connection: Connection, method: Method, ...args: unknown[]): Promise<unknown> {
+  return connection.hub.invoke<unknown>(method, ...args);
+}
 
 /** What a failed call of a hub's method means for a task. */
 export type Refusal =

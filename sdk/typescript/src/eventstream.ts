@@ -2,16 +2,26 @@
 // through.
 
 import type { Task } from './contract.js';
-import { apiError, ApiError, ConduitError, ConnectionError, TimeoutError } from './errors.js';
+import { apiError, ApiError, ConduitError, ConnectionError } from './errors.js';
 import { decode, eventOf, isEnd, type Kind, type TaskEvent } from './events.js';
 import { say } from './logging.js';
 import { refusal, requestName, type Rest } from './rest.js';
 import { Backoff, follow, sleep } from './wait.js';
 
+const longestLine = 2 ** 20; // characters
 const silence = 45_000; // milliseconds; the server writes a comment every 15 s
 
-/** The stream does not get through here, for example because of a proxy: polling may. */
-class NoStream extends ConnectionError {}
+/** The stream does not get through here, or not for long, for example because of a proxy: polling may. */
+class NoStream extends ConnectionError {
+  constructor(
+    message: string,
+    /** It got through and broke off, so that another try may get further. */
+    readonly brokeOff: boolean,
+    requestId?: string,
+  ) {
+    super(message, { requestId });
+  }
+}
 
 /** What is followed. */
 export interface Followed {
@@ -21,6 +31,8 @@ export interface Followed {
   /** The highest sequence that is known. */
   last(): number;
   event(event: TaskEvent): void;
+  /** asked is told the name of each request. */
+  asked(requestId: string): void;
   /** What the caller's watch ended with. */
   signal: AbortSignal;
   /** Every stored event is wanted from the first on, and nothing but events. */
@@ -34,25 +46,22 @@ export async function followOverRest(f: Followed): Promise<void> {
   const { settings } = f.rest;
   const backoff = new Backoff(settings.signalR.retry);
   for (;;) {
-    let cause: unknown;
     const before = f.last();
     try {
-      if (await stream(f)) return;
-      cause = new ConnectionError(`The event stream of ${f.taskId} ended early.`);
+      return await stream(f);
     } catch (error) {
       if (f.signal.aborted) throw f.signal.reason;
-      if (error instanceof NoStream && !f.whole) {
+      if (lasting(error)) throw error;
+      if (f.last() > before) backoff.reset();
+      const delay = error instanceof NoStream && !error.brokeOff ? undefined : backoff.next();
+      if (delay === undefined) {
+        if (!(error instanceof NoStream) || f.whole) throw error;
         settings.log.write('Information', `${f.taskId} is followed by polling: ${error.message}`);
         return poll(f);
       }
-      if (lasting(error) || error instanceof NoStream) throw error;
-      cause = error;
+      settings.log.write('Warning', `${say(error)} The next attempt comes in ${Math.round(delay)} ms.`);
+      await sleep(delay, f.signal);
     }
-    if (f.last() > before) backoff.reset();
-    const delay = backoff.next();
-    if (delay === undefined) throw cause;
-    settings.log.write('Warning', `${say(cause)} The next attempt comes in ${Math.round(delay)} ms.`);
-    await sleep(delay, f.signal);
   }
 }
 
@@ -76,7 +85,7 @@ export async function readEvents(
   };
   try {
     const { rest, kind, taskId } = of;
-    await followOverRest({ rest, kind, taskId, whole: true, last: () => last, event, signal: controller.signal });
+    await followOverRest({ rest, kind, taskId, whole: true, last: () => last, event, asked: () => {}, signal: controller.signal });
   } catch (error) {
     if (error !== enough) throw error;
   } finally {
@@ -100,17 +109,17 @@ function lasting(error: unknown): boolean {
   return error instanceof ApiError && error.status < 500 && ![408, 409, 429].includes(error.status);
 }
 
-/** stream reads the event stream; true: to its end, false: it broke off. */
-async function stream(f: Followed): Promise<boolean> {
+/** stream reads the event stream to its end. */
+async function stream(f: Followed): Promise<void> {
   const { settings } = f.rest;
   const url = `${settings.baseURL}${pathOf(f)}/events`;
   const requestId = requestName();
+  f.asked(requestId);
   const { controller, release } = follow(f.signal);
-  const quiet = new TimeoutError(`The event stream of ${f.taskId} fell silent.`, { requestId });
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => controller.abort(quiet), silence);
+    timer = setTimeout(() => controller.abort(), silence);
   };
   let began = false;
   try {
@@ -121,23 +130,23 @@ async function stream(f: Followed): Promise<boolean> {
     settings.log.traffic(`GET ${url}`);
     const response = await settings.fetch(url, { headers, cache: 'no-store', signal: controller.signal });
     settings.log.traffic(`GET ${url}: ${response.status}`);
-    if (response.status === 204) return true;
+    if (response.status === 204) return;
     if (!response.ok) {
       const error = refusal('GET', url, response, await response.text(), response.headers.get('x-request-id') ?? requestId);
       if (error instanceof ApiError && ([405, 406, 501].includes(error.status) || (error.status === 404 && error.code !== 'task_not_found'))) {
-        throw new NoStream(error.message);
+        throw new NoStream(error.message, false, requestId);
       }
       throw error;
     }
     if (!response.headers.get('content-type')?.startsWith('text/event-stream') || !response.body) {
-      throw new NoStream(`GET ${url} was answered with ${response.headers.get('content-type') ?? 'no content type'}.`);
+      throw new NoStream(`GET ${url} was answered with ${response.headers.get('content-type') ?? 'no content type'}.`, false, requestId);
     }
     const read = new EventStreamReader();
     const text = new TextDecoder();
     const reader = response.body.getReader();
     for (;;) {
       const { value, done } = await reader.read();
-      if (done) return false;
+      if (done) throw new NoStream(`The event stream of ${f.taskId} ended early.`, true, requestId);
       began = true;
       alive();
       for (const data of read.push(text.decode(value, { stream: true }))) {
@@ -147,13 +156,15 @@ async function stream(f: Followed): Promise<boolean> {
         const event = decode(f.kind, payload);
         if (!event) continue;
         f.event(event);
-        if (isEnd(event)) return true;
+        if (isEnd(event)) return;
       }
     }
   } catch (error) {
     if (f.signal.aborted || error instanceof NoStream || error instanceof ConduitError) throw error;
+    const silent = controller.signal.aborted;
+    if (began) throw new NoStream(`The event stream of ${f.taskId} ${silent ? 'fell silent' : `broke off (${say(error)})`}.`, true, requestId);
     // A proxy that holds the stream back lets not even its first event through.
-    if (controller.signal.aborted) throw began ? quiet : new NoStream('nothing comes over the event stream.');
+    if (silent) throw new NoStream(`Nothing comes over the event stream of ${f.taskId}.`, false, requestId);
     throw new ConnectionError(`GET ${url}: the server cannot be reached (${say(error)}).`, { requestId, cause: error });
   } finally {
     clearTimeout(timer);
@@ -181,6 +192,7 @@ export class EventStreamReader {
     // A line may end in CR, LF or both; a CR at the end may be half of a pair.
     const lines = (this.rest + text).split(/\r\n|\n|\r(?!$)/);
     this.rest = lines.pop() ?? '';
+    if (this.rest.length > longestLine) throw new NoStream('What comes is no event stream.', false);
     for (const line of lines) {
       if (line === '') {
         if (this.data.length > 0) whole.push(this.data.join('\n'));
@@ -200,9 +212,9 @@ async function poll(f: Followed): Promise<void> {
   let before: Task | undefined;
   for (;;) {
     try {
-      const { value: task, requestId } = await f.rest.call<Task>({ method: 'GET', path: pathOf(f), signal: f.signal });
+      const { value: task, requestId } = await f.rest.call<Task>({ method: 'GET', path: pathOf(f), holds: 'sequence', signal: f.signal });
+      if (requestId) f.asked(requestId);
       backoff.reset();
-      if (!Number.isSafeInteger(task?.sequence)) throw new ConnectionError(`${pathOf(f)} was not answered with a task.`, { requestId });
       if (task.kind !== f.kind.toLowerCase()) throw otherKind(f, requestId);
       if (task.sequence > f.last()) f.event(eventOf(task, before));
       if (task.status !== 'pending' && task.status !== 'running') return;

@@ -1,13 +1,15 @@
 // The navigation hub: what can be used now, and where one's tasks stand.
 
-import type { Connection } from './connection.js';
+import { HubConnectionState } from '@microsoft/signalr';
+import { call, refusalOf, type Connection } from './connection.js';
 import type { ModelAvailability, NavigationState } from './contract.js';
-import { refusalOf } from './connection.js';
 import { ConnectionError, InvalidOptionError, type ConduitError } from './errors.js';
+import { Feed } from './feed.js';
 import { Link } from './link.js';
 import { say } from './logging.js';
 import { record, type Settings } from './options.js';
 import { checkCall } from './rest.js';
+import { Backoff, onAbort } from './wait.js';
 
 /** What the navigation hub tells; `eventType` says which. */
 export type NavigationEvent = NavigationState | ModelAvailability;
@@ -51,9 +53,15 @@ function decode(payload: unknown): NavigationEvent | undefined {
   return undefined;
 }
 
+/** A model that is watched. */
+interface Watched {
+  by: number; // sinks
+  readonly backoff: Backoff;
+}
+
 export class NavigationLink extends Link {
   private readonly sinks = new Set<Sink>();
-  private readonly models = new Map<string, number>(); // watched ones, and by how many
+  private readonly models = new Map<string, Watched>();
   private newest: NavigationState | undefined;
 
   constructor(settings: Settings) {
@@ -68,22 +76,26 @@ export class NavigationLink extends Link {
     }
     this.sinks.add(sink);
     for (const id of sink.models) {
-      const watched = this.models.get(id) ?? 0;
-      this.models.set(id, watched + 1);
+      const watched = this.models.get(id);
+      if (watched) watched.by++;
+      else this.models.set(id, { by: 1, backoff: new Backoff(this.settings.signalR.retry) });
       // Asked for by each, because the answer is how the model stands.
-      if (this.current) this.ask(this.current, id);
+      if (this.current) void this.ask(this.current, id);
     }
     if (this.newest && this.current) sink.event(this.newest);
     this.ensure();
-    return () => {
-      if (!this.sinks.delete(sink)) return;
-      for (const id of sink.models) {
-        const left = (this.models.get(id) ?? 1) - 1;
-        if (left > 0) this.models.set(id, left);
-        else if (this.models.delete(id)) this.current?.hub.invoke('UnsubscribeFromModel', id).catch(() => {});
-      }
-      this.rest();
-    };
+    return () => this.release(sink);
+  }
+
+  private release(sink: Sink): void {
+    if (!this.sinks.delete(sink)) return;
+    for (const id of sink.models) {
+      const watched = this.models.get(id);
+      if (!watched || --watched.by > 0) continue;
+      this.models.delete(id);
+      if (this.current) call(this.current, 'UnsubscribeFromModel', id).catch(() => {});
+    }
+    this.rest();
   }
 
   protected override get used(): boolean {
@@ -105,7 +117,7 @@ export class NavigationLink extends Link {
   }
 
   protected override begin(connection: Connection): void {
-    for (const id of this.models.keys()) this.ask(connection, id);
+    for (const id of this.models.keys()) void this.ask(connection, id);
   }
 
   protected override fail(error: ConduitError): void {
@@ -116,18 +128,23 @@ export class NavigationLink extends Link {
     for (const sink of sinks) sink.failed(error);
   }
 
-  private ask(connection: Connection, id: string): void {
-    connection.hub.invoke('SubscribeToModel', id).catch((error: unknown) => {
-      if (this.current !== connection) return; // the next connection asks again
+  private async ask(connection: Connection, id: string): Promise<void> {
+    const watched = this.models.get(id);
+    if (!watched) return; // not any more
+    try {
+      await call(connection, 'SubscribeToModel', id);
+      watched.backoff.reset();
+    } catch (error) {
+      if (this.current !== connection || connection.hub.state !== HubConnectionState.Connected) return; // the next connection asks again
+      if (this.models.get(id) !== watched) return;
       const refusal = refusalOf(connection, say(error));
-      if (refusal.kind === 'again' && refusal.after > 0) {
-        setTimeout(() => this.current === connection && this.models.has(id) && this.ask(connection, id), refusal.after);
-        return;
-      }
+      // Where the server says when, it does not count as an attempt.
+      const delay = refusal.kind !== 'again' ? undefined : refusal.after || watched.backoff.next();
+      if (delay !== undefined) return this.later(delay, () => void this.ask(connection, id));
       const failed =
         refusal.kind === 'final' ? refusal.error : new ConnectionError(`The model ${id} cannot be watched: ${say(error)}`, { requestId: connection.requestId });
       for (const sink of [...this.sinks]) if (sink.models.includes(id)) sink.failed(failed);
-    });
+    }
   }
 }
 
@@ -135,9 +152,8 @@ export class NavigationLink extends Link {
 export class NavigationWatch implements AsyncIterable<NavigationEvent> {
   private ended = false;
   private revision = -1;
-  private failure: { error: unknown } | undefined;
-  private queue: NavigationEvent[] = [];
-  private readers: (() => void)[] = [];
+  private readonly feed = new Feed<NavigationEvent>();
+  private deaf: (() => void) | undefined;
   private release: (() => void) | undefined;
 
   /** @internal */
@@ -147,42 +163,28 @@ export class NavigationWatch implements AsyncIterable<NavigationEvent> {
     private readonly options: NavigationWatchOptions,
   ) {
     const { signal, models = [] } = options;
-    if (signal?.aborted) {
-      this.fail(signal.reason);
-      return;
-    }
-    signal?.addEventListener('abort', this.aborted, { once: true });
+    if (signal && !signal.aborted) this.deaf = onAbort(signal, () => this.fail(signal.reason));
+    // Not at once, so that callbacks find what `watch` returned.
     queueMicrotask(() => {
+      if (signal?.aborted) this.fail(signal.reason);
       if (this.ended) return;
-      const sink = { models, event: (event: NavigationEvent) => this.take(event), failed: (error: ConduitError) => this.fail(error) };
-      this.release = link.watch(sink);
+      this.release = link.watch({ models: [...models], event: (event) => this.take(event), failed: (error) => this.fail(error) });
       if (this.ended) this.release();
     });
   }
 
+  /** close ends the watch. */
   close(): void {
     if (this.ended) return;
     this.ended = true;
-    this.options.signal?.removeEventListener('abort', this.aborted);
+    this.deaf?.();
     this.release?.();
-    for (const reader of this.readers.splice(0)) reader();
+    this.feed.end();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<NavigationEvent, void, undefined> {
-    try {
-      for (;;) {
-        const event = this.queue.shift();
-        if (event) yield event;
-        else if (this.failure) throw this.failure.error;
-        else if (this.ended) return;
-        else await new Promise<void>((resolve) => this.readers.push(resolve));
-      }
-    } finally {
-      this.close();
-    }
+  [Symbol.asyncIterator](): AsyncIterator<NavigationEvent, void, undefined> {
+    return this.feed.iterate(() => this.close());
   }
-
-  private readonly aborted = () => this.fail(this.options.signal?.reason);
 
   private take(event: NavigationEvent): void {
     if (this.ended) return;
@@ -192,16 +194,14 @@ export class NavigationWatch implements AsyncIterable<NavigationEvent> {
       this.revision = event.revision;
     }
     // Of what waits to be read only the newest of its kind and model counts.
-    const same = (e: NavigationEvent) =>
-      e.eventType === event.eventType && (e as Partial<ModelAvailability>).modelId === (event as Partial<ModelAvailability>).modelId;
-    this.queue = [...this.queue.filter((waiting) => !same(waiting)), event];
+    const about = (e: NavigationEvent) => (e.eventType === 'ModelAvailabilityChanged' ? e.modelId : '');
+    this.feed.push(event, (waiting) => waiting.eventType === event.eventType && about(waiting) === about(event));
     this.tell(() => (event.eventType === 'NavigationStateUpdated' ? this.options.onState?.(event) : this.options.onModel?.(event)));
-    for (const reader of this.readers.splice(0)) reader();
   }
 
   private fail(error: unknown): void {
     if (this.ended) return;
-    this.failure = { error };
+    this.feed.fail(error);
     this.close();
     this.tell(() => this.options.onError?.(error));
   }

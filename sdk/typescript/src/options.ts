@@ -79,7 +79,8 @@ export interface Settings {
   readonly fetch: typeof globalThis.fetch;
 }
 
-const longestTimer = 2 ** 31 - 1;
+/** What timers can wait, in milliseconds. */
+export const longestTimer = 2 ** 31 - 1;
 
 /** shown is a value as a message quotes it; strings may be keys, so they are not quoted where secret. */
 function shown(value: unknown): string {
@@ -160,7 +161,7 @@ function base(value: string | undefined): string {
   }
   // What is refused here may hold a password, so it is not shown.
   if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) refuse('baseURL', allowed);
-  return url.href.endsWith('/') ? url.href : `${url.href}/`;
+  return url.origin + url.pathname.replace(/\/*$/, '/');
 }
 
 /** keyText checks a key; its text appears in no message. */

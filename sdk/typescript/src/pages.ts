@@ -1,6 +1,7 @@
 // Lists that read on by themselves.
 
 import type { Task, TaskKind, TaskStatus } from './contract.js';
+import { InvalidOptionError } from './errors.js';
 import { number, record } from './options.js';
 import { checkCall, type Rest } from './rest.js';
 import { canonical } from './watch.js';
@@ -23,7 +24,11 @@ export function listOf(rest: Rest, kind: TaskKind | undefined, options: ListOpti
   const o = record('list options', options, listNames);
   checkCall(o.signal ? { signal: o.signal } : {});
   number('limit', o.limit, 20, { min: 1, max: 100, whole: true });
-  if (o.after !== undefined) canonical(o.after);
+  if (o.after !== undefined) canonical(o.after, 'after');
+  const words: readonly unknown[] = o.status === undefined ? ['all'] : [o.status].flat();
+  if (words.length === 0 || !words.every((word) => typeof word === 'string' && word !== '')) {
+    throw new InvalidOptionError('status', 'status must be a status of tasks, or an array of them.');
+  }
   return new TaskList(rest, kind, o);
 }
 
@@ -47,11 +52,12 @@ export class TaskList implements AsyncIterable<Task> {
   /** page reads one page: the first, or the one after a task. */
   async page(after = this.options.after): Promise<TaskPage> {
     const { status, limit, signal } = this.options;
+    if (after !== undefined) canonical(after, 'after');
     const query = new URLSearchParams(this.kind ? { kind: this.kind } : {});
     if (limit !== undefined) query.set('limit', String(limit));
     if (after !== undefined) query.set('after', after);
     for (const word of status === undefined ? [] : [status].flat()) query.append('status', word);
-    const { value } = await this.rest.call<TaskPage>({ method: 'GET', path: `v1/tasks?${query}`, ...(signal ? { signal } : {}) });
+    const { value } = await this.rest.call<TaskPage>({ method: 'GET', path: `v1/tasks?${query}`, holds: 'data', ...(signal ? { signal } : {}) });
     return value;
   }
 

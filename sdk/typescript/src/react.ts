@@ -17,14 +17,18 @@ export const ConduitProvider: FunctionComponent<{ client: ConduitCoreClient; chi
 
 let shared: ConduitCoreClient | undefined;
 
+/** pageClient is one for all hooks without a provider, made when it is first needed. */
+const pageClient = () => (shared ??= new ConduitCoreClient());
+
 /** useConduit is the client of the nearest provider, else one of the page's own origin, with its cookie. */
 export function useConduit(): ConduitCoreClient {
-  return useClient(undefined);
+  return useContext(Context) ?? pageClient();
 }
 
-function useClient(own: ConduitCoreClient | undefined): ConduitCoreClient {
+/** useClient is undefined where a page is rendered on a server: nothing is watched there, and there is no page to be of. */
+function useClient(own: ConduitCoreClient | undefined): ConduitCoreClient | undefined {
   const given = useContext(Context);
-  return own ?? given ?? (shared ??= new ConduitCoreClient());
+  return own ?? given ?? (typeof window === 'undefined' ? undefined : pageClient());
 }
 
 /** What the hooks tell of a task. */
@@ -73,7 +77,7 @@ function useProgress<C, E extends TaskEvent>(
   const [seen, setSeen] = useState<{ taskId: string; client: ConduitCoreClient; known: Known<C, E> }>();
 
   useEffect(() => {
-    if (!taskId) return;
+    if (!taskId || !client) return;
     let current = true; // this effect's task is still the one that is shown
     const show = (change: (before: Known<C, E>) => Known<C, E>) => {
       if (!current) return;
@@ -86,7 +90,11 @@ function useProgress<C, E extends TaskEvent>(
     const lost = (error: unknown) =>
       show((before) => ({ ...before, state: 'lost', error: error instanceof Error ? error : new Error(String(error)) }));
     try {
-      watching = watch(client, taskId, { onEvent: (event) => show((before) => after<C, E>(before, event)), onError: lost });
+      const onEvent = (event: E) => {
+        const requestId = watching?.requestId;
+        show((before) => after<C, E>(before, event, requestId));
+      };
+      watching = watch(client, taskId, { onEvent, onError: lost });
     } catch (error) {
       lost(error); // an id that can be none
     }
@@ -105,10 +113,10 @@ function useProgress<C, E extends TaskEvent>(
   return { ...known, connectionState };
 }
 
-function useConnectionState(client: ConduitCoreClient, hub: HubName): ConnectionState {
+function useConnectionState(client: ConduitCoreClient | undefined, hub: HubName): ConnectionState {
   return useSyncExternalStore(
-    useCallback((changed) => client.onConnectionChange(changed), [client]),
-    () => client.connectionState(hub),
+    useCallback((changed) => client?.onConnectionChange(changed) ?? (() => {}), [client]),
+    () => client?.connectionState(hub) ?? 'disconnected',
     () => 'disconnected' as const,
   );
 }
@@ -129,6 +137,7 @@ export function useNavigationState(options: UseProgressOptions = {}): Navigation
   const [seen, setSeen] = useState<{ client: ConduitCoreClient; state?: NavigationState; error?: Error }>();
 
   useEffect(() => {
+    if (!client) return;
     let current = true;
     const show = (told: { state: NavigationState } | { error: Error }) => {
       if (current) setSeen((before) => ({ ...(before?.client === client ? before : {}), ...told, client }));
@@ -148,14 +157,14 @@ export function useNavigationState(options: UseProgressOptions = {}): Navigation
   }, [client]);
 
   const connectionState = useConnectionState(client, 'navigation');
-  const fits = seen?.client === client ? seen : undefined;
+  const fits = seen && seen.client === client ? seen : undefined;
   return { state: fits?.state, error: fits?.error, connectionState };
 }
 
 const none = { progress: 0, status: '', state: 'idle' as const, result: undefined, error: undefined, event: undefined };
 
 /** after is what is known once an event has come. */
-function after<C, E extends TaskEvent>(before: Known<C, E>, event: E): Known<C, E> {
+function after<C, E extends TaskEvent>(before: Known<C, E>, event: E, requestId: string | undefined): Known<C, E> {
   const { taskId } = event;
   const told = event as unknown as { progress: number; message?: string; error: string; isRetryable: boolean; errorCode?: string };
   switch (nameOf(event)) {
@@ -166,11 +175,11 @@ function after<C, E extends TaskEvent>(before: Known<C, E>, event: E): Known<C, 
     case 'Completed':
       return { ...before, event, state: 'completed', progress: 100, status: 'completed', result: event as unknown as C };
     case 'Cancelled':
-      return { ...before, event, state: 'cancelled', status: 'cancelled', error: new TaskCancelledError(taskId) };
+      return { ...before, event, state: 'cancelled', status: 'cancelled', error: new TaskCancelledError(taskId, requestId) };
     default:
       return {
         ...before, event, state: 'failed', status: told.error,
-        error: new TaskFailedError(told.error, taskId, told.isRetryable, told.errorCode),
+        error: new TaskFailedError(told.error, taskId, told.isRetryable, told.errorCode, requestId),
       }; // prettier-ignore
   }
 }

@@ -1,9 +1,8 @@
 // Requests: a time limit, retries that never buy twice, errors by class.
 
-import { apiError, ConnectionError, type ConduitError, TimeoutError } from './errors.js';
+import { apiError, ConnectionError, InvalidOptionError, TimeoutError, type ConduitError } from './errors.js';
 import { say } from './logging.js';
-import { number, record, type Settings } from './options.js';
-import { InvalidOptionError } from './errors.js';
+import { longestTimer, number, record, type Settings } from './options.js';
 import { follow, sleep } from './wait.js';
 
 /** What every call takes. */
@@ -37,7 +36,7 @@ export function checkSignal(signal: unknown): void {
 export function checkCall(options: PostOptions | undefined, names = callNames): void {
   const o = record('call options', options as object, names) as PostOptions;
   checkSignal(o.signal);
-  number('timeout', o.timeout, 0, { min: 0, max: 2 ** 31 - 1, unit: ' of milliseconds' });
+  number('timeout', o.timeout, 0, { min: 0, max: longestTimer, unit: ' of milliseconds' });
   if (o.idempotencyKey !== undefined && !(typeof o.idempotencyKey === 'string' && /^[\x20-\x7e]{1,255}$/.test(o.idempotencyKey))) {
     throw new InvalidOptionError('idempotencyKey', 'idempotencyKey must be text of 1 to 255 printable ASCII characters.');
   }
@@ -48,6 +47,8 @@ export interface Call extends PostOptions {
   /** Relative to the base, without a slash in front. */
   path: string;
   body?: unknown;
+  /** A field that the answer has if it is Conduit's. */
+  holds: string;
 }
 
 /** An answer and the name of its request. */
@@ -74,7 +75,7 @@ function randomText(): string {
 export class Rest {
   constructor(readonly settings: Settings) {}
 
-  /** call gives the JSON of an answer; undefined for one without a body. */
+  /** call gives the JSON of an answer. */
   async call<T>(call: Call): Promise<Answer<T>> {
     const requestId = requestName();
     const idempotencyKey = call.method === 'POST' ? (call.idempotencyKey ?? `sdk-${randomText()}`) : undefined;
@@ -131,10 +132,9 @@ export class Rest {
       log.traffic(`${call.method} ${url}: ${response.status} ${text}`);
       const told = response.headers.get('x-request-id') ?? requestId;
       if (!response.ok) return failure(call, url, response, text, told);
-      if (response.status === 204) return { value: undefined as T, requestId: told };
       const value = parse(text);
-      if (value === undefined) return { error: strange(call.method, url, response, told), again: false, after: undefined };
-      return { value: value as T, requestId: told };
+      if (typeof value === 'object' && value !== null && call.holds in value) return { value: value as T, requestId: told };
+      return { error: strange(call.method, url, response, told), again: false, after: undefined };
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason;
       if (error instanceof InvalidOptionError) throw error;
@@ -168,9 +168,9 @@ function parse(text: string): unknown {
 const kindOf = (response: Response) => response.headers.get('content-type')?.split(';')[0] || 'no content type';
 
 /** strange is an answer that says yes and is none of Conduit's. */
-export function strange(method: string, url: string, response: Response, requestId: string): ConnectionError {
+function strange(method: string, url: string, response: Response, requestId: string): ConnectionError {
   return new ConnectionError(
-    `${method} ${url} was answered with ${response.status} and ${kindOf(response)} where JSON was expected. Is baseURL right, or does a proxy answer in Conduit's place?`,
+    `${method} ${url} was answered with ${response.status} and ${kindOf(response)}, which is no answer of Conduit's. Is baseURL right, or does a proxy answer in Conduit's place?`,
     { requestId },
   );
 }

@@ -3,7 +3,7 @@
 // stood on every new connection.
 
 import { HubConnectionState } from '@microsoft/signalr';
-import { refusalOf, type Connection } from './connection.js';
+import { call, refusalOf, type Connection } from './connection.js';
 import { ConnectionError, type ConduitError } from './errors.js';
 import { decode, eventNames, isEnd, type Kind, type TaskEvent } from './events.js';
 import { Link } from './link.js';
@@ -16,8 +16,8 @@ export interface Sink {
   event(event: TaskEvent): void;
   /** Nothing more comes: the task's end is at or below the sequence that was known. */
   over(): void;
-  /** Nothing more comes. With missing, the server has no such hub. */
-  failed(error: ConduitError, missing: boolean): void;
+  /** Nothing more comes from here. With elsewhere, REST may still do. */
+  failed(error: ConduitError, elsewhere: boolean): void;
 }
 
 interface Entry {
@@ -34,12 +34,13 @@ interface Entry {
 
 const batch = 200; // tasks in one call
 
-/** A task as SubscribeToTasks takes it and answers for it. */
+/** A task as it was asked for. */
 interface Asked {
-  taskId: string;
-  afterSequence: number;
+  readonly entry: Entry;
+  readonly after: number;
 }
 
+/** A task's part of the answer of SubscribeToTasks, if it is what it should be. */
 interface Told {
   taskId?: unknown;
   error?: unknown;
@@ -52,6 +53,7 @@ export class TaskLink extends Link {
   private readonly joining = new Set<string>();
   private readonly leaving = new Set<string>();
   private flushing = false;
+  private held = false; // the server wants no calls for a while
   private single = false; // the server has no SubscribeToTasks
 
   constructor(
@@ -83,14 +85,14 @@ export class TaskLink extends Link {
     entry.sinks.add(sink);
     for (const event of [...entry.recent]) sink.event(event);
     this.ensure();
-    return () => this.release(taskId, entry, sink);
+    return () => this.release(entry, sink);
   }
 
-  private release(taskId: string, entry: Entry, sink: Sink): void {
-    if (!entry.sinks.delete(sink) || entry.sinks.size > 0 || this.entries.get(taskId) !== entry) return;
-    this.entries.delete(taskId);
+  private release(entry: Entry, sink: Sink): void {
+    if (!entry.sinks.delete(sink) || entry.sinks.size > 0 || this.entries.get(entry.id) !== entry) return;
+    this.entries.delete(entry.id);
     // What was not asked for yet need not be taken back.
-    if (!this.joining.delete(taskId) || this.leaving.has(taskId)) this.leave(taskId);
+    if (!this.joining.delete(entry.id) || this.leaving.has(entry.id)) this.leave(entry.id);
     this.rest();
   }
 
@@ -110,17 +112,18 @@ export class TaskLink extends Link {
   }
 
   protected override begin(): void {
+    this.held = this.single = false; // both were the last connection's
     this.leaving.clear(); // a new connection is in no group
     for (const entry of this.entries.values()) this.joining.add(entry.id);
     this.flushSoon();
   }
 
-  protected override fail(error: ConduitError, missing: boolean): void {
+  protected override fail(error: ConduitError, elsewhere: boolean): void {
     const entries = [...this.entries.values()];
     this.entries.clear();
     this.joining.clear();
     this.leaving.clear();
-    for (const entry of entries) for (const sink of entry.sinks) sink.failed(error, missing);
+    for (const { sinks } of entries) for (const sink of [...sinks]) sink.failed(error, elsewhere);
   }
 
   private receive(event: TaskEvent): void {
@@ -128,14 +131,19 @@ export class TaskLink extends Link {
     if (!entry || event.sequence <= entry.last) return;
     entry.last = event.sequence;
     entry.backoff.reset();
-    if (isEnd(event)) {
-      this.entries.delete(entry.id);
-      this.joining.delete(entry.id);
-      if (this.single) this.leave(entry.id);
-    } else {
+    const sinks = [...entry.sinks];
+    if (!isEnd(event)) {
       entry.recent = event.eventType.endsWith('Progress') ? [event] : [...entry.recent.slice(-1), event];
+      for (const sink of sinks) sink.event(event);
+      return;
     }
-    for (const sink of [...entry.sinks]) sink.event(event);
+    this.entries.delete(entry.id);
+    this.joining.delete(entry.id);
+    if (this.single) this.leave(entry.id); // what subscribes to many lets ended ones go by itself
+    for (const sink of sinks) {
+      sink.event(event);
+      sink.over(); // where it was known already
+    }
     this.rest();
   }
 
@@ -152,92 +160,127 @@ export class TaskLink extends Link {
 
   /** flushSoon gathers what is watched and left at the same moment. */
   private flushSoon(): void {
-    if (this.flushing || !this.current) return;
+    if (this.flushing || this.held || !this.current) return;
     this.flushing = true;
-    queueMicrotask(() => {
-      this.flushing = false;
-      if (!this.current) return;
-      const left = take(this.leaving);
-      const joined = take(this.joining);
+    queueMicrotask(() => void this.flush().finally(() => (this.flushing = false)));
+  }
+
+  /** flush makes calls until nothing waits for one. What comes while they are under way is gathered for the next. */
+  private async flush(): Promise<void> {
+    for (;;) {
+      const { current } = this;
+      if (!current || this.held || this.leaving.size + this.joining.size === 0) return;
       // In this order: what is in both is to begin anew.
-      for (let i = 0; i < left.length; i += batch) void this.unsubscribe(this.current, left.slice(i, i + batch));
-      for (let i = 0; i < joined.length; i += batch) void this.subscribe(this.current, joined.slice(i, i + batch));
-    });
+      const left = batches(take(this.leaving)).map((ids) => this.unsubscribe(current, ids));
+      const joined = batches(take(this.joining)).map((ids) => this.subscribe(current, ids));
+      await Promise.all([...left, ...joined]);
+    }
   }
 
   private async unsubscribe(connection: Connection, ids: string[]): Promise<void> {
     try {
-      if (!this.single) return void (await connection.hub.invoke('UnsubscribeFromTasks', ids));
+      if (!this.single) return void (await call(connection, 'UnsubscribeFromTasks', ids));
     } catch (error) {
-      if (refusalOf(connection, say(error)).kind !== 'unknown method') return; // nothing depends on it
+      const refusal = refusalOf(connection, say(error));
+      if (refusal.kind === 'again' && this.current === connection && this.hold(refusal.after)) ids.forEach((id) => this.leaving.add(id));
+      if (refusal.kind !== 'unknown method') return; // nothing else depends on it
       this.single = true;
     }
-    for (const id of ids) if (!this.entries.has(id)) connection.hub.invoke('UnsubscribeFromTask', id).catch(() => {});
+    for (const id of ids) if (!this.entries.has(id)) call(connection, 'UnsubscribeFromTask', id).catch(() => {});
   }
 
   private async subscribe(connection: Connection, ids: string[]): Promise<void> {
     const asked = ids.flatMap((id): Asked[] => {
       const entry = this.entries.get(id);
-      return entry ? [{ taskId: id, afterSequence: entry.last }] : [];
+      return entry ? [{ entry, after: entry.last }] : [];
     });
     if (asked.length === 0) return;
     if (!this.single) {
       try {
-        const told = await connection.hub.invoke<unknown>('SubscribeToTasks', asked);
+        const told = await call(connection, 'SubscribeToTasks', asked.map(({ entry, after }) => ({ taskId: entry.id, afterSequence: after })));
         this.backoff.reset();
-        for (const { taskId, error, errorCode, ended } of Array.isArray(told) ? (told as Told[]) : []) {
-          if (typeof taskId !== 'string') continue;
-          if (typeof error === 'string' && error) this.refused(connection, taskId, error, typeof errorCode === 'string' ? errorCode : undefined);
-          else if (ended === true) this.over(taskId);
-        }
-        return;
+        return this.told(connection, asked, told);
       } catch (error) {
-        if (refusalOf(connection, say(error)).kind !== 'unknown method') {
-          for (const { taskId } of asked) this.refused(connection, taskId, say(error));
-          return;
-        }
+        if (refusalOf(connection, say(error)).kind !== 'unknown method') return this.refused(connection, asked, say(error));
         this.single = true;
       }
     }
-    for (const { taskId, afterSequence } of asked) {
-      connection.hub
-        .invoke('SubscribeToTaskFrom', taskId, afterSequence)
-        .then(() => this.backoff.reset())
-        .catch((error: unknown) => this.refused(connection, taskId, say(error)));
+    const one = async ({ entry, after }: Asked) => {
+      try {
+        await call(connection, 'SubscribeToTaskFrom', entry.id, after);
+        this.backoff.reset();
+      } catch (error) {
+        this.refused(connection, [{ entry, after }], say(error));
+      }
+    };
+    await Promise.all(asked.map(one));
+  }
+
+  /** told judges the answers for many tasks. */
+  private told(connection: Connection, asked: Asked[], answers: unknown): void {
+    const byId = new Map(asked.map((a) => [a.entry.id, a]));
+    const again = new Map<string, Asked[]>(); // by what was said
+    for (const { taskId, error, errorCode, ended } of Array.isArray(answers) ? (answers as Told[]) : []) {
+      const one = byId.get(taskId as string);
+      if (!one) continue;
+      if (typeof error === 'string' && error) {
+        const code = typeof errorCode === 'string' ? errorCode : undefined;
+        if (refusalOf(connection, error, code).kind === 'again') again.set(error, [...(again.get(error) ?? []), one]);
+        else this.refused(connection, [one], error, code);
+      } else if (ended === true) {
+        this.over(one);
+      }
     }
+    for (const [error, those] of again) this.refused(connection, those, error);
   }
 
   /** over ends the watches of a task that has ended, where they were told its end before. */
-  private over(taskId: string): void {
-    const entry = this.entries.get(taskId);
-    if (!entry) return; // as a rule: the end came before the answer
-    this.entries.delete(taskId);
+  private over({ entry, after }: Asked): void {
+    // As a rule the end came before the answer. What was begun anew since then has an answer of its own to come.
+    if (this.entries.get(entry.id) !== entry || entry.last < after) return;
+    this.entries.delete(entry.id);
     for (const sink of [...entry.sinks]) sink.over();
     this.rest();
   }
 
-  /** refused judges a task's failed subscription: it ends its watches, or is tried again. */
-  private refused(connection: Connection, taskId: string, text: string, code?: string): void {
-    const entry = this.entries.get(taskId);
+  /** refused judges a subscription that failed: it ends the watches of its tasks, or is tried again. */
+  private refused(connection: Connection, asked: Asked[], text: string, code?: string): void {
     // A lost connection fails its calls too; the next one asks again.
-    if (!entry || this.current !== connection || connection.hub.state !== HubConnectionState.Connected) return;
+    if (this.current !== connection || connection.hub.state !== HubConnectionState.Connected) return;
     const refusal = refusalOf(connection, text, code);
-    let error: ConduitError;
-    if (refusal.kind === 'final') {
-      error = refusal.error;
-    } else {
-      const delay = entry.backoff.next();
-      if (delay !== undefined) {
-        this.settings.log.write('Warning', `The subscription to ${taskId} failed and is tried again: ${text}`);
-        setTimeout(() => {
-          if (this.current === connection && this.entries.get(taskId) === entry) this.ask(entry);
-        }, Math.max(delay, refusal.kind === 'again' ? refusal.after : 0));
-        return;
-      }
-      error = new ConnectionError(`The subscription to ${taskId} failed: ${text}`, { requestId: connection.requestId });
+    const entries = asked.map((a) => a.entry).filter((entry) => this.entries.get(entry.id) === entry);
+    if (refusal.kind === 'final') return entries.forEach((entry) => this.drop(entry, refusal.error, false));
+    if (refusal.kind === 'again' && this.hold(refusal.after)) return entries.forEach((entry) => this.ask(entry));
+    const again: Entry[] = [];
+    let delay = 0;
+    for (const entry of entries) {
+      const next = entry.backoff.next();
+      if (next === undefined) this.drop(entry, new ConnectionError(`The subscription to ${entry.id} failed: ${text}`, { requestId: connection.requestId }), this.settings.signalR.poll);
+      else again.push(entry);
+      delay = Math.max(delay, next ?? 0);
     }
-    this.entries.delete(taskId);
-    for (const sink of [...entry.sinks]) sink.failed(error, false);
+    if (again.length === 0) return;
+    this.settings.log.write('Warning', `The subscription to ${again.length === 1 ? again[0]?.id : `${again.length} tasks`} failed and is tried again: ${text}`);
+    // Together, so that one call asks for all of them.
+    this.later(delay, () => again.forEach((entry) => this.entries.get(entry.id) === entry && this.ask(entry)));
+  }
+
+  /** hold makes no call for as long as the server says, if it says so. */
+  private hold(milliseconds: number): boolean {
+    if (milliseconds > 0 && !this.held) {
+      this.held = true;
+      this.settings.log.write('Warning', `/${this.path} takes no calls for ${milliseconds} ms.`);
+      this.later(milliseconds, () => {
+        this.held = false;
+        this.flushSoon();
+      });
+    }
+    return milliseconds > 0;
+  }
+
+  private drop(entry: Entry, error: ConduitError, elsewhere: boolean): void {
+    this.entries.delete(entry.id);
+    for (const sink of [...entry.sinks]) sink.failed(error, elsewhere);
     this.rest();
   }
 }
@@ -246,4 +289,8 @@ function take(set: Set<string>): string[] {
   const all = [...set];
   set.clear();
   return all;
+}
+
+function batches(ids: string[]): string[][] {
+  return Array.from({ length: Math.ceil(ids.length / batch) }, (_, i) => ids.slice(i * batch, (i + 1) * batch));
 }

@@ -4,13 +4,15 @@ import type {
   AcceptedTask, ImageEvent, ImageGenerationCompleted, ImageMetadata, ImageRequest, ImageResult, Task, VideoEvent,
   VideoGenerationCompleted, VideoMetadata, VideoRequest,
 } from './contract.js'; // prettier-ignore
-import { InvalidOptionError, TaskCancelledError, TaskFailedError } from './errors.js';
+import { InvalidOptionError, TaskCancelledError, TaskFailedError, TimeoutError } from './errors.js';
 import { readEvents } from './eventstream.js';
 import { nameOf, type TaskEvent } from './events.js';
 import type { ConnectionState } from './link.js';
+import { say } from './logging.js';
 import { number, record } from './options.js';
 import { listOf, type ListOptions, type TaskList } from './pages.js';
 import { checkCall, postNames, type Answer, type CallOptions, type PostOptions } from './rest.js';
+import { onAbort } from './wait.js';
 import { canonical, checkWatch, Watch, watchNames, type WatchOptions, type WatchSource } from './watch.js';
 
 /** What `generate` takes: a watch's options, and what the request for the task takes. */
@@ -19,7 +21,7 @@ export interface GenerateOptions<E extends TaskEvent> extends Omit<WatchOptions<
   idempotencyKey?: string;
   /** The task, as soon as there is one. */
   onTask?: (task: AcceptedTask) => void;
-  /** `false`: when the signal or the timeout ends the wait, the task goes on. `true`: it is cancelled. */
+  /** `false`: when the signal or the timeout ends the wait, the task goes on. `true`: it is cancelled, also when it was just being made. */
   cancelOnAbort?: boolean;
 }
 
@@ -81,17 +83,19 @@ export abstract class Tasks<Request extends object, Result, E extends TaskEvent>
       throw new InvalidOptionError('cancelOnAbort', 'cancelOnAbort must be true or false.');
     }
     const { signal } = watching;
-    const { value: task, requestId } = await this.create(request, {
-      ...(signal ? { signal } : {}),
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    });
-    onTask?.(task);
+    const post = { ...(signal ? { signal } : {}), ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
+    const { value: task, requestId } = await (cancelOnAbort ? this.createOrCancel(request, post) : this.create(request, post));
+    try {
+      onTask?.(task);
+    } catch (error) {
+      this.source.settings.log.write('Error', `The callback onTask failed: ${say(error)}`);
+    }
     let end;
     try {
       end = await new Watch<E>(this.source, task.task_id, watching).done;
     } catch (error) {
       // The reason of the wait's end counts, not what comes of the cancelling.
-      if (cancelOnAbort) await this.cancel(task.task_id).catch(() => {});
+      if (cancelOnAbort && (signal?.aborted || error instanceof TimeoutError)) await this.cancel(task.task_id).catch(() => {});
       throw error;
     }
     if (!end) throw new TaskFailedError('The watch ended before the task.', task.task_id, true, undefined, requestId);
@@ -132,7 +136,7 @@ export abstract class Tasks<Request extends object, Result, E extends TaskEvent>
   /** get is a task as it is now. */
   async get(taskId: string, options: CallOptions = {}): Promise<Task> {
     checkCall(options);
-    return (await this.source.rest.call<Task>({ ...options, method: 'GET', path: this.onePath(segment(taskId)) })).value;
+    return (await this.source.rest.call<Task>({ ...options, method: 'GET', path: this.onePath(segment(taskId)), holds: 'task_id' })).value;
   }
 
   /** list is the key's own tasks, newest first. */
@@ -143,13 +147,13 @@ export abstract class Tasks<Request extends object, Result, E extends TaskEvent>
   /** cancel ends a task that has not ended; cancelling twice is no error. */
   async cancel(taskId: string, options: PostOptions = {}): Promise<Task> {
     checkCall(options, postNames);
-    return (await this.source.rest.call<Task>({ ...options, method: 'POST', path: `v1/tasks/${segment(taskId)}/cancel` })).value;
+    return (await this.source.rest.call<Task>({ ...options, method: 'POST', path: `v1/tasks/${segment(taskId)}/cancel`, holds: 'task_id' })).value;
   }
 
   /** retry makes a new task of one that failed, was cancelled or timed out. */
   async retry(taskId: string, options: PostOptions = {}): Promise<AcceptedTask> {
     checkCall(options, postNames);
-    return (await this.source.rest.call<AcceptedTask>({ ...options, method: 'POST', path: this.retryPath(segment(taskId)) })).value;
+    return (await this.source.rest.call<AcceptedTask>({ ...options, method: 'POST', path: this.retryPath(segment(taskId)), holds: 'task_id' })).value;
   }
 
   /** The state of the hub's connection. */
@@ -157,11 +161,27 @@ export abstract class Tasks<Request extends object, Result, E extends TaskEvent>
     return this.source.link.state;
   }
 
+  /** createOrCancel is create, except that a request which the signal comes too late for is followed by a cancel. */
+  private async createOrCancel(request: Request, { signal, ...options }: PostOptions): Promise<Answer<AcceptedTask>> {
+    signal?.throwIfAborted();
+    const creating = this.create(request, options);
+    let deaf = () => {};
+    const aborted = new Promise<never>((_, reject) => (deaf = signal ? onAbort(signal, () => reject(signal.reason as Error)) : deaf));
+    try {
+      return await Promise.race([creating, aborted]);
+    } catch (error) {
+      if (signal?.aborted) creating.then(({ value }) => this.cancel(value.task_id)).catch(() => {});
+      throw error;
+    } finally {
+      deaf();
+    }
+  }
+
   private create(request: Request, options: PostOptions): Promise<Answer<AcceptedTask>> {
     checkCall(options, postNames);
     const prompt = (record('request', request, Object.keys(request ?? {})) as { prompt?: unknown }).prompt;
     if (typeof prompt !== 'string') throw new InvalidOptionError('prompt', 'prompt must be text: what to make.');
-    return this.source.rest.call<AcceptedTask>({ ...options, method: 'POST', path: this.createPath, body: request });
+    return this.source.rest.call<AcceptedTask>({ ...options, method: 'POST', path: this.createPath, body: request, holds: 'task_id' });
   }
 }
 

@@ -1,45 +1,60 @@
 // Delays and signals.
 
+const hearers = new WeakMap<AbortSignal, Set<{ run: () => void }>>();
+
+/**
+ * onAbort calls f when the signal aborts, until the returned function is
+ * called. However many wait for it, a signal has one listener of ours: Node
+ * takes many for a leak, and says so.
+ */
+export function onAbort(signal: AbortSignal, f: () => void): () => void {
+  let all = hearers.get(signal);
+  if (!all) {
+    hearers.set(signal, (all = new Set()));
+    signal.addEventListener('abort', hear);
+  }
+  const own = { run: f };
+  all.add(own);
+  return () => {
+    if (!all.delete(own) || all.size > 0 || hearers.get(signal) !== all) return;
+    hearers.delete(signal);
+    signal.removeEventListener('abort', hear);
+  };
+}
+
+function hear(this: AbortSignal): void {
+  const all = hearers.get(this) ?? new Set();
+  hearers.delete(this);
+  this.removeEventListener('abort', hear);
+  for (const own of [...all]) if (all.delete(own)) own.run(); // one may have called another off
+}
+
 /** sleep waits, and rejects with the signal's reason when that comes first. */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason as Error);
-    const ended = () => {
+    const deaf = signal && onAbort(signal, () => {
       clearTimeout(timer);
-      reject(signal?.reason as Error);
-    };
+      reject(signal.reason as Error);
+    });
     const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', ended);
+      deaf?.();
       resolve();
     }, milliseconds);
-    signal?.addEventListener('abort', ended, { once: true });
   });
 }
 
-/** A controller that also follows other signals, until it is released. */
+/** A controller that also follows a signal, until it is released. */
 export interface Follower {
   readonly controller: AbortController;
   release(): void;
 }
 
-/** follow aborts with the first of the signals. */
-export function follow(...signals: (AbortSignal | undefined)[]): Follower {
+/** follow makes a controller that aborts with the signal. */
+export function follow(signal: AbortSignal | undefined): Follower {
   const controller = new AbortController();
-  const undo: (() => void)[] = [];
-  const release = () => undo.splice(0).forEach((f) => f());
-  for (const signal of signals) {
-    if (!signal) continue;
-    if (signal.aborted) {
-      controller.abort(signal.reason);
-      break;
-    }
-    const ended = () => {
-      release();
-      controller.abort(signal.reason);
-    };
-    signal.addEventListener('abort', ended, { once: true });
-    undo.push(() => signal.removeEventListener('abort', ended));
-  }
+  if (signal?.aborted) controller.abort(signal.reason);
+  const release = signal && !signal.aborted ? onAbort(signal, () => controller.abort(signal.reason)) : () => {};
   return { controller, release };
 }
 

@@ -1,13 +1,15 @@
 // One watch of one task: an async iterable, callbacks, and a promise of the end.
 
 import type { Task } from './contract.js';
-import { ConduitError, ConnectionError, InvalidOptionError, TimeoutError } from './errors.js';
+import { ConduitError, InvalidOptionError, TimeoutError } from './errors.js';
 import { followOverRest } from './eventstream.js';
 import { isEnd, nameOf, type EndOf, type Kind, type TaskEvent } from './events.js';
-import type { TaskLink } from './tasklink.js';
+import { Feed } from './feed.js';
 import { say } from './logging.js';
-import { number, record, type Settings } from './options.js';
+import { longestTimer, number, record, type Settings } from './options.js';
 import { checkSignal, type Rest } from './rest.js';
+import type { TaskLink } from './tasklink.js';
+import { onAbort } from './wait.js';
 
 type Named<E extends TaskEvent, N extends string> = Extract<E, { eventType: `${string}${N}` }>;
 
@@ -35,7 +37,7 @@ export const watchNames: readonly string[] = ['signal', 'timeout', 'afterSequenc
 export function checkWatch(options: WatchOptions<TaskEvent>, names: readonly string[] = watchNames): void {
   const o = record('watch options', options, names);
   checkSignal(o.signal);
-  number('timeout', o.timeout, 0, { min: 0, max: 2 ** 31 - 1, unit: ' of milliseconds' });
+  number('timeout', o.timeout, 0, { min: 0, max: longestTimer, unit: ' of milliseconds' });
   number('afterSequence', o.afterSequence, 0, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true });
   for (const name of callbacks) {
     if (o[name] !== undefined && typeof o[name] !== 'function') throw new InvalidOptionError(name, `${name} must be a function.`);
@@ -43,9 +45,9 @@ export function checkWatch(options: WatchOptions<TaskEvent>, names: readonly str
 }
 
 /** canonical is a task's id as events name it; what can be no id is refused. */
-export function canonical(taskId: string): string {
+export function canonical(taskId: string, name = 'taskId'): string {
   if (typeof taskId !== 'string' || !/^[\x21-\x7e]{1,64}$/.test(taskId)) {
-    throw new InvalidOptionError('taskId', 'taskId must be text of 1 to 64 printable ASCII characters.');
+    throw new InvalidOptionError(name, `${name} must be text of 1 to 64 printable ASCII characters.`);
   }
   return taskId.replace(/^video_/, 'task_');
 }
@@ -77,11 +79,11 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
 
   private last: number;
   private ended = false;
-  private failure: { error: unknown } | undefined;
-  private queue: E[] = [];
-  private readers: (() => void)[] = [];
+  private readonly feed = new Feed<E>();
   private settle!: { resolve: (end: EndOf<E> | undefined) => void; reject: (error: unknown) => void };
   private readonly abort = new AbortController();
+  private asked: string | undefined; // over REST
+  private deaf: (() => void) | undefined;
   private release: (() => void) | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -97,17 +99,18 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
     this.done = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
     this.done.catch(() => {}); // who does not ask need not hear
     const { signal, timeout } = options;
-    if (signal?.aborted) {
-      this.fail(signal.reason);
-      return;
-    }
-    signal?.addEventListener('abort', this.aborted, { once: true });
-    if (timeout) {
-      const late = () => this.fail(new TimeoutError(`${this.taskId} did not end within ${timeout} ms.`));
-      this.timer = setTimeout(late, timeout);
-    }
+    if (signal && !signal.aborted) this.deaf = onAbort(signal, () => this.fail(signal.reason));
+    if (timeout) this.timer = setTimeout(() => this.late(timeout), timeout);
     // Not at once, so that callbacks find what `watch` returned.
-    queueMicrotask(() => void this.begin().catch((error: unknown) => this.fail(error)));
+    queueMicrotask(() => {
+      if (signal?.aborted) this.fail(signal.reason);
+      else void this.begin().catch((error: unknown) => this.fail(error));
+    });
+  }
+
+  /** The name, in the server's log, of what the events come by: an HTTP request, or the negotiation of a hub's connection. */
+  get requestId(): string | undefined {
+    return this.asked ?? this.source.link.requestId;
   }
 
   /** close ends the watch; the task goes on. */
@@ -115,23 +118,8 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
     this.finish(() => this.settle.resolve(undefined));
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<E, void, undefined> {
-    try {
-      for (;;) {
-        const event = this.queue.shift();
-        if (event) {
-          yield event;
-        } else if (this.failure) {
-          throw this.failure.error;
-        } else if (this.ended) {
-          return;
-        } else {
-          await new Promise<void>((resolve) => this.readers.push(resolve));
-        }
-      }
-    } finally {
-      this.close();
-    }
+  [Symbol.asyncIterator](): AsyncIterator<E, void, undefined> {
+    return this.feed.iterate(() => this.close());
   }
 
   private async begin(): Promise<void> {
@@ -143,9 +131,8 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
     this.release = link.watch(this.taskId, this.last, {
       event: (event) => this.take(event),
       over: () => this.close(),
-      failed: (error, missing) => {
-        const lost = error instanceof ConnectionError && settings.signalR.poll;
-        if (!missing && !lost) return this.fail(error);
+      failed: (error, elsewhere) => {
+        if (!elsewhere) return this.fail(error);
         settings.log.write('Warning', `${error.message} ${this.taskId} is followed over REST.`);
         this.overRest().catch((thrown: unknown) => this.fail(thrown));
       },
@@ -156,7 +143,7 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
   /** isOver asks whether anything can come above a sequence that the caller gave. */
   private async isOver(): Promise<boolean> {
     const path = `v1/tasks/${encodeURIComponent(this.taskId)}`;
-    const { value: task } = await this.source.rest.call<Task>({ method: 'GET', path, signal: this.abort.signal });
+    const { value: task } = await this.source.rest.call<Task>({ method: 'GET', path, holds: 'sequence', signal: this.abort.signal });
     this.last = Math.min(this.last, task.sequence); // a number above the newest counts as the newest
     return task.status !== 'pending' && task.status !== 'running' && task.sequence <= this.last;
   }
@@ -168,30 +155,33 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
       taskId: this.taskId,
       last: () => this.last,
       event: (event) => this.take(event),
+      asked: (requestId) => (this.asked = requestId),
       signal: this.abort.signal,
     });
     this.close(); // the end was already known
   }
-
-  private readonly aborted = () => this.fail(this.options.signal?.reason);
 
   private take(received: TaskEvent): void {
     if (this.ended || received.sequence <= this.last) return;
     const event = received as E;
     this.last = event.sequence;
     const name = nameOf(event);
-    if (name === 'Progress') this.queue = this.queue.filter((waiting) => nameOf(waiting) !== 'Progress');
-    this.queue.push(event);
+    this.feed.push(event, (waiting) => name === 'Progress' && nameOf(waiting) === 'Progress');
+    const end = isEnd(event);
+    if (end) this.finish(() => this.settle.resolve(event));
     this.tell(() => this.options.onEvent?.(event));
+    if (this.ended && !end) return; // closed by the callback
     const own = this.options[`on${name}`] as ((event: E) => void) | undefined;
     this.tell(() => own?.(event));
-    if (isEnd(event)) this.finish(() => this.settle.resolve(event));
-    else this.wake();
+  }
+
+  private late(timeout: number): void {
+    this.fail(new TimeoutError(`${this.taskId} did not end within ${timeout} ms.`, { requestId: this.requestId }));
   }
 
   private fail(error: unknown): void {
     if (this.ended) return;
-    this.failure = { error };
+    this.feed.fail(error);
     this.finish(() => this.settle.reject(error));
     this.tell(() => this.options.onError?.(error));
   }
@@ -200,15 +190,11 @@ export class Watch<E extends TaskEvent = TaskEvent> implements AsyncIterable<E> 
     if (this.ended) return;
     this.ended = true;
     clearTimeout(this.timer);
-    this.options.signal?.removeEventListener('abort', this.aborted);
+    this.deaf?.();
     this.release?.();
     this.abort.abort(new ConduitError('The watch has ended.'));
     settle();
-    this.wake();
-  }
-
-  private wake(): void {
-    for (const reader of this.readers.splice(0)) reader();
+    this.feed.end();
   }
 
   private tell(callback: () => void): void {

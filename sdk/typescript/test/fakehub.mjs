@@ -84,7 +84,9 @@ export class FakeHub {
         const answer = (fields) => invocationId && socket.readyState === 1 && connection.send({ type: 3, invocationId, ...fields });
         try {
           if (!this.methods[target]) throw new Error(`Failed to invoke '${target}' due to an error on the server. HubException: Method does not exist.`);
-          answer({ result: this.methods[target](connection, ...args) ?? null });
+          const result = this.methods[target](connection, ...args);
+          if (result instanceof Promise) void result.then((later) => answer({ result: later ?? null }));
+          else answer({ result: result ?? null }); // in the same moment as what it sent
         } catch (error) {
           answer({ error: error.message });
         }

@@ -49,7 +49,9 @@ test('where Conduit is', () => {
   assert.equal(given().baseURL, 'http://127.0.0.1:5000/below/');
   globalThis.location = { origin: 'https://page.example' };
   assert.equal(given().baseURL, 'https://page.example/');
-  assert.equal(given({ baseURL: 'https://gw.example/x/' }).baseURL, 'https://gw.example/x/');
+  for (const baseURL of ['https://gw.example/x', 'https://gw.example/x/', 'https://GW.example:443/x//', 'https://gw.example/x?', 'https://gw.example/x#', ' https://gw.example/x ']) {
+    assert.equal(given({ baseURL }).baseURL, 'https://gw.example/x/', baseURL);
+  }
   globalThis.location = { origin: 'null' }; // a file, a sandbox
   assert.equal(given().baseURL, 'http://127.0.0.1:5000/below/');
 });
@@ -129,11 +131,13 @@ test('arguments that cannot be are refused before anything is sent', async () =>
   for (const options of [{ cancelOnAbort: 1 }, { onTask: 1 }, { afterSequence: 1 }]) {
     await assert.rejects(c.videos.generate({ prompt: 'a' }, options), { name: 'InvalidOptionError' });
   }
-  for (const options of [{ limit: 0 }, { limit: 101 }, { after: '' }, { kind: 'video' }, null]) {
+  for (const options of [{ limit: 0 }, { limit: 101 }, { after: '' }, { status: 7 }, { status: null }, { status: [] }, { status: [7] }, { status: '' }, { kind: 'video' }, null]) {
     assert.throws(() => c.videos.list(options), { name: 'InvalidOptionError' });
   }
-  for (const hubs of ['videos', ['movies'], [7], null]) await assert.rejects(c.connect({ hubs }), { name: 'InvalidOptionError', option: 'hubs' });
+  for (const hubs of ['videos', ['movies'], [7], ['constructor'], [null], null]) await assert.rejects(c.connect({ hubs }), { name: 'InvalidOptionError', option: 'hubs' });
   await assert.rejects(new ConduitCoreClient({ apiKey: key, signalR: { enabled: false } }).connect(), { option: 'signalR.enabled' });
+  await assert.rejects(c.videos.list().page(7), { name: 'InvalidOptionError', option: 'after' });
+  for (const hub of ['movies', 7, null, 'toString']) assert.throws(() => c.connectionState(hub), { name: 'InvalidOptionError', option: 'hub' });
   assert.throws(() => c.onConnectionChange(7), { name: 'InvalidOptionError' });
   await assert.rejects(c.models.get(''), { name: 'InvalidOptionError' });
 });

@@ -79,6 +79,7 @@ test('failures, cancelling and a lost watch', async () => {
   hub.all(event('Failed', 'task_a', 1, { error: 'No paint.', isRetryable: true, errorCode: 'paint' }));
   await until('it failed', () => last().state === 'failed');
   assert.deepEqual([last().status, last().error.name, last().error.errorCode, last().error.isRetryable], ['No paint.', 'TaskFailedError', 'paint', true]);
+  assert.match(last().error.requestId, /^sdk_/);
   hub.subscribed = (_, taskId) => ({ taskId, error: 'There is no such task.' });
   show({ task: 'task_b' });
   await until('it is lost', () => last().state === 'lost');
@@ -118,6 +119,9 @@ test('the navigation state', async () => {
 test('on a server nothing is connected to', () => {
   const html = renderToString(createElement(ConduitProvider, { client }, createElement(Shown, { task: 'task_a' })));
   assert.equal(html, '<p>0</p>');
+  delete globalThis.window;
+  assert.equal(renderToString(createElement(Shown, { task: 'task_a' })), '<p>0</p>', 'without a provider there is no page yet');
+  globalThis.window = window;
   assert.deepEqual(hub.negotiations, []);
 });
 

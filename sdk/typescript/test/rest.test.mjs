@@ -41,12 +41,12 @@ test('an error has the class of its status, and what the answer says', async () 
 
 test('what is tried again, and how often', async () => {
   for (const [answers, requests, works] of [
-    [[[500, '', soon], [503, '', soon], [200, '{}']], 3, true],
-    [[[408, '', soon], [409, '', soon], [200, '{}']], 3, true],
-    [[[429, '', soon], [200, '{}']], 2, true],
+    [[[500, '', soon], [503, '', soon], [200, '{"task_id":"task_a"}']], 3, true],
+    [[[408, '', soon], [409, '', soon], [200, '{"task_id":"task_a"}']], 3, true],
+    [[[429, '', soon], [200, '{"task_id":"task_a"}']], 2, true],
     [[[500, '', soon]], 3, false],
     [[[500, '', { 'x-should-retry': 'false' }]], 1, false],
-    [[[400, '', { 'x-should-retry': 'true', ...soon }], [200, '{}']], 2, true],
+    [[[400, '', { 'x-should-retry': 'true', ...soon }], [200, '{"task_id":"task_a"}']], 2, true],
     [[[400, '']], 1, false],
     [[[401, '']], 1, false],
     [[[429, '', { 'retry-after': '3600' }]], 1, false],
@@ -95,8 +95,9 @@ test('a rate limit tells its delay', async () => {
 test('answers that are none of Conduit', async () => {
   const html = { 'content-type': 'text/html' };
   for (const [answer, type, says] of [
-    [[200, '<html>', html], sdk.ConnectionError, /200 and text\/html where JSON/],
-    [[200, '', {}], sdk.ConnectionError, /where JSON/],
+    [[200, '<html>', html], sdk.ConnectionError, /200 and text\/html, which is no answer of Conduit/],
+    [[200, '', {}], sdk.ConnectionError, /no answer of Conduit/],
+    ...['null', '7', '[]', '"text"', '{}', '{"status":"ok"}'].map((json) => [[200, json], sdk.ConnectionError, /200 and application\/json, which is no answer of Conduit/]),
     [[404, '<html>', html], sdk.NotFoundError, /404 and text\/html/],
     [[502, '<html>', html], sdk.ServerError, /502 and text\/html/],
     [[400, '{"error":7}'], sdk.BadRequestError, /400/],
@@ -143,6 +144,14 @@ test('lists read on by themselves', async () => {
   assert.throws(() => both.client.tasks.list({ limit: 0 }), { option: 'limit' });
 });
 
+test('an answer that is JSON of somebody else is refused by every call', async () => {
+  for (const call of [
+    (c) => c.videos.generate({ prompt: 'a' }), (c) => c.videos.generateAsync({ prompt: 'a' }), (c) => c.images.get('task_a'), (c) => c.videos.cancel('task_a'),
+    (c) => c.images.retry('task_a'), (c) => c.videos.list().page(), (c) => c.models.list(), (c) => c.models.get('m'), (c) => c.health.signalR(),
+    (c) => c.videos.watch('task_a', { afterSequence: 3 }).done,
+  ]) await assert.rejects(call(asked([[200, '{"hello":"there"}']]).client), sdk.ConnectionError, String(call));
+});
+
 test('an event stream is cut into events wherever it is cut into pieces', () => {
   const text = ': hi\r\nid: 1\r\nevent: Progress\r\ndata: {"a":1}\r\n\r\n\ndata:one\ndata: two\n\nid: 3\n\ndata: three\r\rdata\n\n';
   for (const size of [1, 2, 3, 5, 7, 1000]) {
@@ -151,4 +160,5 @@ test('an event stream is cut into events wherever it is cut into pieces', () => 
     for (let i = 0; i < text.length; i += size) all.push(...reader.push(text.slice(i, i + size)));
     assert.deepEqual(all, ['{"a":1}', 'one\ntwo', 'three', ''], `in pieces of ${size}`);
   }
+  assert.throws(() => new EventStreamReader().push('x'.repeat(2 ** 20 + 1)), /no event stream/);
 });
