@@ -3,6 +3,7 @@ package signalr
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
 	"github.com/knnlabs/conduit/signalr/internal/wire"
@@ -66,6 +67,9 @@ func (a *application) Resumed() {
 
 func (a *application) Ended(err error) {
 	c := a.conn()
+	if errors.Is(err, transport.ErrSendTimeout) {
+		err = fmt.Errorf("%w: %w", ErrSlowClient, err)
+	}
 	c.mu.Lock()
 	if errors.Is(err, transport.ErrExpired) { // a regular end for the user of the library
 		c.expired, err = true, nil

@@ -97,6 +97,46 @@ type ClientOptions struct {
 	Logger *slog.Logger
 }
 
+// withDefaults fills in what was left out.
+func (o ClientOptions) withDefaults() ClientOptions {
+	setDefault(&o.Protocol, "json")
+	setDefault(&o.HandshakeTimeout, 15*time.Second)
+	setDefault(&o.ServerTimeout, 30*time.Second)
+	setDefault(&o.KeepAliveInterval, 15*time.Second)
+	setDefault(&o.QueueMessages, 65_536)
+	setDefault(&o.StatefulReconnectBufferSize, 100_000)
+	setDefault(&o.RefreshBeforeExpiration, time.Minute)
+	if o.HTTPClient == nil {
+		jar, _ := cookiejar.New(nil) // never fails
+		o.HTTPClient = &http.Client{Jar: jar}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// validate names the first option that cannot work. It is called on options
+// that withDefaults has filled in.
+func (o ClientOptions) validate() error {
+	switch {
+	case protocolIndex(o.Protocol) < 0:
+		return fmt.Errorf("there is no protocol %q", o.Protocol)
+	case o.HandshakeTimeout < 0:
+		return fmt.Errorf("HandshakeTimeout is %v, must be positive", o.HandshakeTimeout)
+	case o.QueueMessages < 0:
+		return fmt.Errorf("QueueMessages is %d, must be positive", o.QueueMessages)
+	case o.StatefulReconnectBufferSize < 0:
+		return fmt.Errorf("StatefulReconnectBufferSize is %d, must be positive", o.StatefulReconnectBufferSize)
+	}
+	for _, t := range o.Transports {
+		if t != WebSockets && t != ServerSentEvents && t != LongPolling {
+			return fmt.Errorf("Transports has %d, must be WebSockets, ServerSentEvents or LongPolling", t) //nolint:staticcheck // the name of the option
+		}
+	}
+	return nil
+}
+
 // Retry describes a lost connection to ClientOptions.Reconnect.
 type Retry struct {
 	Previous int           // attempts that have failed so far
@@ -177,26 +217,14 @@ type Client struct {
 }
 
 // NewClient makes a client for the hub at url: http, https, ws or wss. It does
-// nothing until Start. It panics on a Protocol that does not exist.
+// nothing until Start. It panics on options that cannot work; what is wrong with
+// url, Start says.
 func NewClient(url string, opts ClientOptions) *Client {
-	setDefault(&opts.Protocol, "json")
-	setDefault(&opts.HandshakeTimeout, 15*time.Second)
-	setDefault(&opts.ServerTimeout, 30*time.Second)
-	setDefault(&opts.KeepAliveInterval, 15*time.Second)
-	setDefault(&opts.QueueMessages, 65_536)
-	setDefault(&opts.StatefulReconnectBufferSize, 100_000)
-	setDefault(&opts.RefreshBeforeExpiration, time.Minute)
-	if opts.HTTPClient == nil {
-		jar, _ := cookiejar.New(nil) // never fails
-		opts.HTTPClient = &http.Client{Jar: jar}
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
+	opts = opts.withDefaults()
+	if err := opts.validate(); err != nil {
+		panic(fmt.Sprintf("signalr: NewClient: %v", err))
 	}
 	i := protocolIndex(opts.Protocol)
-	if i < 0 {
-		panic(fmt.Sprintf("signalr: NewClient: there is no protocol %q", opts.Protocol))
-	}
 	c := &Client{
 		opts:     opts,
 		protocol: HubOptions{MessagePackTimes: opts.MessagePackTimes}.codecs()[i],

@@ -132,7 +132,7 @@ func pipeClient(t *testing.T, hub *Hub, opts ClientOptions, redial func() error)
 			}
 		}
 		n++
-		return transport.ConnectPipe(fmt.Sprint("pipe", n), httptest.NewRequest("GET", "/hub", nil), hub.accept, accept)
+		return transport.ConnectPipe(fmt.Sprint("pipe", n), httptest.NewRequest("GET", "/hub", nil), 0, hub.accept, accept)
 	}
 	return c
 }
@@ -492,7 +492,7 @@ type mute struct {
 }
 
 func (m *mute) dial(_ context.Context, accept func(transport.Session) (transport.Application, error)) error {
-	return transport.ConnectPipe("mute", httptest.NewRequest("GET", "/", nil), func(s transport.Session) (transport.Application, error) {
+	return transport.ConnectPipe("mute", httptest.NewRequest("GET", "/", nil), 0, func(s transport.Session) (transport.Application, error) {
 		m.session = s
 		return m, nil
 	}, accept)

@@ -16,9 +16,9 @@ import (
 // request that opens the connection, its context carries what middleware would
 // have put there; nil is a GET of "/". It is how package signalrtest connects.
 //
-// Who does not read holds the hub back after 64 KiB, like a full socket. Close
-// is what the loss of a network is. The connection may be used by one reader
-// and one writer at once.
+// Who does not read holds the hub back after 64 KiB, like a full socket, and is
+// cut off when HubOptions.SendTimeout is over. Close is what the loss of a
+// network is. The connection may be used by one reader and one writer at once.
 func (h *Hub) Dial(r *http.Request) (io.ReadWriteCloser, error) {
 	if r == nil {
 		r = &http.Request{Method: http.MethodGet}
@@ -27,7 +27,7 @@ func (h *Hub) Dial(r *http.Request) (io.ReadWriteCloser, error) {
 	_, _ = rand.Read(id[:]) // never fails
 	p := &pipe{}
 	p.changed.L = &p.mu
-	err := transport.ConnectPipe(base64.RawURLEncoding.EncodeToString(id[:]), r, h.accept,
+	err := transport.ConnectPipe(base64.RawURLEncoding.EncodeToString(id[:]), r, h.opts.SendTimeout, h.accept,
 		func(s transport.Session) (transport.Application, error) {
 			p.session = s
 			return p, nil

@@ -72,25 +72,31 @@
 //
 // # Tests
 //
-// Package signalrtest connects clients to a hub in memory, for tests of your
-// own hubs, with the fake time of testing/synctest where you like.
+// Package signalrtest connects clients to a hub in memory, and serves hubs to a
+// Client without a network, with the fake time of testing/synctest where you
+// like.
 //
 // # Limits
 //
-// Whatever a client can make grow is bounded:
+// Whatever a client can make grow is bounded, by default so:
 //
-//	what                                  default     option
-//	a message from a client               32768 B     MaximumReceiveMessageSize
-//	time to the handshake                 15 s        HandshakeTimeout
-//	silence of a client that has pinged   30 s        ClientTimeoutInterval
-//	messages that wait to be written      4096, 1 MiB QueueMessages, QueueBytes
-//	unacknowledged bytes, when stateful   100000      StatefulReconnectBufferSize
-//	plain invocations that wait           1024        Limits.PendingInvocations
-//	streams, down and up each             1024        Limits.Streams
-//	items of an upload that wait          10          StreamBufferCapacity
-//	groups of a connection                10,000      Limits.GroupsPerConnection
-//	name of a group                       1024 B      Limits.GroupNameBytes
-//	connections without handshake         10,000      Limits.HalfOpen
-//	bytes taken in during OnConnected     64 KiB
-//	nesting of JSON                       64
+//	32768 B    MaximumReceiveMessageSize            a message from a client
+//	15 s       HandshakeTimeout                     to a complete handshake
+//	30 s       ClientTimeoutInterval                silence of a client that has pinged
+//	15 s       DisconnectTimeout                    without a transport
+//	10 s       SendTimeout                          one write
+//	90 s       PollTimeout                          a poll
+//	5 s        CloseTimeout                         the answer to a close frame
+//	4096       QueueMessages                        messages that wait to be written
+//	1 MiB      QueueBytes                           their bytes
+//	100000 B   StatefulReconnectBufferSize          unacknowledged, with stateful reconnect
+//	1          MaximumParallelInvocationsPerClient  plain invocations at once
+//	1024       Limits.PendingInvocations            plain invocations that wait
+//	1024       Limits.Streams                       streams, down and up each
+//	10         StreamBufferCapacity                 items of an upload that wait
+//	10000      Limits.GroupsPerConnection           groups of a connection
+//	1024 B     Limits.GroupNameBytes                name of a group
+//	10000      Limits.HalfOpen                      connections without handshake
+//
+// docs/signalr/README.md says what happens beyond, and lists what is fixed.
 package signalr

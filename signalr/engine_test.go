@@ -39,7 +39,7 @@ func connectAs(t *testing.T, h *Hub, id string, ctx context.Context, handshake s
 	t.Helper()
 	p := &peer{t: t, changed: make(chan struct{}, 1)}
 	r := httptest.NewRequest("GET", "/hub?x=1", nil).WithContext(ctx)
-	err := transport.ConnectPipe(id, r, h.accept, func(s transport.Session) (transport.Application, error) {
+	err := transport.ConnectPipe(id, r, 0, h.accept, func(s transport.Session) (transport.Application, error) {
 		p.session = s
 		return p, nil
 	})

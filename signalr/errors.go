@@ -14,8 +14,8 @@ var (
 	// ErrNoConnection: nobody has a connection of that id.
 	ErrNoConnection = errors.New("signalr: connection does not exist")
 	// ErrSlowClient is the cause of a connection that was closed because its
-	// queue was full.
-	ErrSlowClient = errors.New("signalr: the client is too slow, its queue is full")
+	// queue was full, or a write took longer than SendTimeout.
+	ErrSlowClient = errors.New("signalr: the client is too slow")
 	// ErrMessageTooLarge is the cause of a connection whose client sent more
 	// than MaximumReceiveMessageSize.
 	ErrMessageTooLarge = errors.New("signalr: the client sent too large a message")

@@ -213,8 +213,9 @@ func ExampleClient_On() {
 		}
 		return answer, hub.Invoke(ctx, c.ID(), "Serial", &answer)
 	})
+	shown := make(chan string, 1)
 	client, stop := connected(hub, func(c *signalr.Client) {
-		c.On("Show", func(text string, times int) { fmt.Println(strings.Repeat(text, times)) })
+		c.On("Show", func(text string, times int) { shown <- strings.Repeat(text, times) })
 		c.On("Serial", func() (string, error) { return "4711", nil })
 	})
 	defer stop()
@@ -222,8 +223,6 @@ func ExampleClient_On() {
 	if err := client.Invoke(context.Background(), "Ready", &answer); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(answer)
-	// Unordered output:
-	// hellohellohello
-	// 4711
+	fmt.Println(<-shown, answer)
+	// Output: hellohellohello 4711
 }

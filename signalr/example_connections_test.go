@@ -118,21 +118,17 @@ func ExampleClose() {
 		SlowClient:     signalr.Close(), // the default
 		OnDisconnected: func(_ context.Context, _ *signalr.Conn, cause error) { gone <- cause },
 	})
+	signalr.Handle(hub, "WhoAmI", func(c *signalr.Conn) string { return c.ID() })
 	client := signalrtest.Connect(t, hub)
+	conn := hub.Connection(signalrtest.Invoke[string](client, "WhoAmI"))
 	goOn := client.Pause()
-	for sent := 0; ; sent++ {
+	for conn.Context().Err() == nil { // it is open
 		if err := hub.All().Send(context.Background(), "News", make([]byte, 1000)); err != nil {
 			fmt.Println(err)
 		}
-		select {
-		case cause := <-gone:
-			fmt.Println(errors.Is(cause, signalr.ErrSlowClient), sent < 10_000)
-			goOn()
-			client.WaitEnd()
-			return
-		default:
-		}
 	}
+	goOn()
+	fmt.Println(client.WaitEnd().AllowReconnect, errors.Is(<-gone, signalr.ErrSlowClient))
 	// Output: true true
 }
 
@@ -145,7 +141,7 @@ func ExampleClientOptions_reconnect() {
 	server, stop := served(hub)
 	defer stop()
 
-	back := make(chan struct{})
+	back, closed := make(chan struct{}), make(chan error)
 	var client *signalr.Client
 	enter := func() {
 		if err := client.Invoke(ctx, "Enter", nil); err != nil {
@@ -157,7 +153,7 @@ func ExampleClientOptions_reconnect() {
 		Reconnect:      signalr.DefaultReconnect, // or a function of your own
 		OnReconnecting: func(cause error) { fmt.Println("lost:", cause != nil) },
 		OnReconnected:  func(connectionID string) { enter(); close(back) },
-		OnClosed:       func(cause error) { fmt.Println("closed:", cause) },
+		OnClosed:       func(cause error) { closed <- cause },
 	})
 	heard := make(chan string, 1)
 	said.On(client, func(_ context.Context, text string) { heard <- text })
@@ -168,12 +164,12 @@ func ExampleClientOptions_reconnect() {
 	server.Cut()
 	<-back
 	fmt.Println(said.Send(ctx, hub.Group("room"), "welcome back"), <-heard)
-	_ = client.Stop(ctx)
+	fmt.Println(client.Stop(ctx), <-closed)
 	_ = hub.Shutdown(ctx)
-	// Unordered output:
+	// Output:
 	// lost: true
 	// <nil> welcome back
-	// closed: <nil>
+	// <nil> <nil>
 }
 
 // With stateful reconnect, if both sides want it, the connection itself survives

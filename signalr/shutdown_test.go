@@ -44,7 +44,7 @@ func TestShutdownClosesInWaves(t *testing.T) {
 		if ended < 20 || ended > 180 {
 			t.Errorf("%d of %d were closed after 2 s of 5", ended, len(peers))
 		}
-		err := transport.ConnectPipe("late", nil, h.accept, nil)
+		err := transport.ConnectPipe("late", nil, 0, h.accept, nil)
 		if !errors.Is(err, ErrHubClosed) {
 			t.Errorf("a late connection: %v", err)
 		}

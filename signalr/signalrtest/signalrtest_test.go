@@ -100,3 +100,36 @@ func testClient(t *testing.T, o signalrtest.Options) {
 		t.Errorf("Close at shutdown: %+v", closed)
 	}
 }
+
+// TestPause: a client that does not read is held up, and then cut off like one
+// on a network.
+func TestPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		hub := signalr.NewHub("test", signalr.HubOptions{
+			SendTimeout:    5 * time.Second,
+			OnDisconnected: func(_ context.Context, _ *signalr.Conn, cause error) { ended <- cause },
+		})
+		c := signalrtest.Connect(t, hub)
+		send := func() {
+			for range 200 {
+				if err := hub.All().Send(t.Context(), "M", make([]byte, 1000)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		goOn := c.Pause()
+		send()
+		time.Sleep(4 * time.Second)
+		goOn()
+		for range 200 {
+			c.Expect("M")
+		}
+		c.Pause()
+		send()
+		began := time.Now()
+		if cause := <-ended; !errors.Is(cause, signalr.ErrSlowClient) || time.Since(began) != 5*time.Second {
+			t.Errorf("ended after %v because of %v", time.Since(began), cause)
+		}
+	})
+}

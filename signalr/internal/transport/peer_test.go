@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	coder "github.com/coder/websocket"
 	"github.com/gobwas/ws"
@@ -110,8 +111,9 @@ func coderReads(t *testing.T, data []byte) (whole []byte, end string) {
 			whole = append(whole, p...)
 			continue
 		}
+		var said coder.CloseError
 		switch {
-		case coder.CloseStatus(err) != -1:
+		case errors.As(err, &said) && utf8.ValidString(said.Reason): // at which it does not look
 			return whole, closed
 		case errors.Is(err, errRanOut):
 			return whole, ranOut

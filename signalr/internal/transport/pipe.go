@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // ErrPipeClosed is what Ended gets when the other end of a pipe was aborted.
@@ -12,10 +13,10 @@ var ErrPipeClosed = errors.New("transport: the other end of the pipe is gone")
 // ConnectPipe joins two applications by a pipe in memory. request is what
 // Session.Request of the server's end returns; id names the connection. Each
 // end gets its session before anything moves. Bytes go over as Next yields
-// them, one goroutine for each direction while there is something to move;
-// there are no timers, so that tests own the clock (testing/synctest).
-func ConnectPipe(id string, request *http.Request, server, client func(Session) (Application, error)) error {
-	s := &pipeEnd{id: id, request: request}
+// them, one goroutine for each direction while there is something to move. A
+// client whose Receive takes longer than sendTimeout is cut off; 0 is no limit.
+func ConnectPipe(id string, request *http.Request, sendTimeout time.Duration, server, client func(Session) (Application, error)) error {
+	s := &pipeEnd{id: id, request: request, sendTimeout: sendTimeout}
 	c := &pipeEnd{id: id}
 	s.peer, c.peer = c, s
 	var err error
@@ -38,9 +39,12 @@ func ConnectPipe(id string, request *http.Request, server, client func(Session) 
 type pipeEnd struct {
 	id      string
 	request *http.Request
-	peer    *pipeEnd
-	app     Application
-	ready   chan struct{} // closed when app is set
+
+	sendTimeout time.Duration // for the peer to take what it is given
+
+	peer  *pipeEnd
+	app   Application
+	ready chan struct{} // closed when app is set
 
 	mu      sync.Mutex
 	pumping bool // a goroutine moves what app yields
@@ -103,7 +107,7 @@ func (p *pipeEnd) pump() {
 				break
 			}
 			if len(buf) > 0 {
-				p.peer.receive(buf)
+				p.send(buf)
 			}
 			if !more && (end || closing) {
 				p.end(nil)
@@ -112,6 +116,15 @@ func (p *pipeEnd) pump() {
 			}
 		}
 	}
+}
+
+// send hands output to the peer.
+func (p *pipeEnd) send(b []byte) {
+	if p.sendTimeout > 0 {
+		timeout := time.AfterFunc(p.sendTimeout, func() { p.Abort(ErrSendTimeout) })
+		defer timeout.Stop()
+	}
+	p.peer.receive(b)
 }
 
 // take asks the application for output; alive is false after the end.
