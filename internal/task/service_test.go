@@ -170,8 +170,8 @@ func TestThinning(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if wait > 200*time.Millisecond {
-				t.Errorf("wait %s", wait)
+			if wait > 400*time.Millisecond || frame == 2 && wait > 0 { // the first point is not held back
+				t.Errorf("frame %d: wait %s", frame, wait)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -180,8 +180,11 @@ func TestThinning(t *testing.T) {
 			t.Errorf("%d events in two seconds", len(es))
 		}
 		for i, e := range es { // the first is that of the submission
-			if i > 0 && (e.At.Sub(es[i-1].At) < 200*time.Millisecond || e.Progress <= es[i-1].Progress) {
+			if i > 1 && e.At.Sub(es[i-1].At) < 200*time.Millisecond || i > 0 && e.Progress <= es[i-1].Progress {
 				t.Errorf("%+v after %+v", e, es[i-1])
+			}
+			if i > 4 && e.At.Sub(es[i-5].At) < time.Second {
+				t.Errorf("%d to %d, six Progress, in %s", i-5, i, e.At.Sub(es[i-5].At))
 			}
 			if e.Progress != e.CurrentFrame/2 {
 				t.Errorf("%d %% with frame %d", e.Progress, e.CurrentFrame)

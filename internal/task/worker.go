@@ -30,8 +30,25 @@ type Run struct {
 	begun     time.Time // of this attempt
 	lowest    int       // progress published last in this attempt
 	fresh     bool      // nothing was published in this attempt: progress may be below that of the one before
-	published time.Time // when a Progress was published last
+	published pace      // when Progress was published
 	held      *Progress // newest report that was not published for want of time
+}
+
+// pace are the times of the last five Progress, the newest first; its own is
+// zero as long as a run has published none.
+type pace [5]time.Time
+
+// wait is how long the next one is to be held back: it keeps its distance from
+// the run's own before, and a sixth from the first of five, whoever that was.
+func (p *pace) wait(every time.Duration) time.Duration {
+	return max(every-time.Since(p[0]), time.Duration(len(p))*every-time.Since(p[len(p)-1]))
+}
+
+func (p *pace) note(at time.Time) {
+	if !p[0].IsZero() {
+		copy(p[1:], p[:len(p)-1])
+	}
+	p[0] = at
 }
 
 // Start begins a pending task's attempt for a worker. Errors: ErrFenced when
@@ -83,7 +100,7 @@ func (s *Service) Start(ctx context.Context, id, owner string) (*Run, error) {
 		return nil, ErrFenced
 	}
 	// The Progress before, if any, is not newer than the last change.
-	return &Run{s: s, owner: owner, rec: rec, begun: rec.UpdatedAt, lowest: rec.Progress, fresh: rec.Progress > 0, published: before}, nil
+	return &Run{s: s, owner: owner, rec: rec, begun: rec.UpdatedAt, lowest: rec.Progress, fresh: rec.Progress > 0, published: pace{1: before}}, nil
 }
 
 // Record returns the task as this run knows it.
@@ -135,8 +152,9 @@ func (r *Run) Submitted(ctx context.Context, providerTaskID string) error {
 }
 
 // Report publishes and stores progress when it moved a whole point (or the
-// place in the provider's queue changed), upwards within the attempt, and not
-// sooner than Options.ProgressEvery after the one before. wait above zero
+// place in the provider's queue changed), upwards within the attempt, not
+// sooner than Options.ProgressEvery after the one before, and of all Progress of
+// the task no more than that allows in five times as long. wait above zero
 // means that it was held back for time: call Flush after that, unless a newer
 // report comes first.
 func (r *Run) Report(ctx context.Context, p Progress) (wait time.Duration, err error) {
@@ -145,7 +163,7 @@ func (r *Run) Report(ctx context.Context, p Progress) (wait time.Duration, err e
 	if !r.moved(p) {
 		return 0, nil
 	}
-	if wait := r.s.opts.ProgressEvery - time.Since(r.published); wait > 0 {
+	if wait := r.published.wait(r.s.opts.ProgressEvery); wait > 0 {
 		r.held = &p
 		return wait, nil
 	}
@@ -209,7 +227,8 @@ func (r *Run) report(ctx context.Context, p Progress) error {
 	if err != nil {
 		return err
 	}
-	r.lowest, r.fresh, r.published, r.held = n, false, time.Now(), nil
+	r.lowest, r.fresh, r.held = n, false, nil
+	r.published.note(time.Now())
 	return nil
 }
 
