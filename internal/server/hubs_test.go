@@ -43,6 +43,7 @@ func (r *running) dial(query string, headers ...string) (*socket, int) {
 		return nil, resp.StatusCode
 	}
 	r.t.Cleanup(func() { _ = c.CloseNow() })
+	c.SetReadLimit(-1) // many answers may come in one message
 	return &socket{r.t, c}, http.StatusSwitchingProtocols
 }
 
