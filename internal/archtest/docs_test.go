@@ -2,6 +2,7 @@ package archtest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -112,4 +113,31 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+var goProgram = regexp.MustCompile("(?ms)^```go\n(package main\n.*?)^```$")
+
+// Programs on pages compile.
+func TestDocsPrograms(t *testing.T) {
+	found := 0
+	sources(t, func(path string) {
+		if filepath.Ext(path) != ".md" {
+			return
+		}
+		for _, m := range goProgram.FindAllStringSubmatch(read(t, path), -1) {
+			found++
+			file := filepath.Join(t.TempDir(), "main.go")
+			if err := os.WriteFile(file, []byte(m[1]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			vet := exec.CommandContext(t.Context(), "go", "vet", file)
+			vet.Dir = root
+			if out, err := vet.CombinedOutput(); err != nil {
+				t.Errorf("a program of %s: %v\n%s", path, err, out)
+			}
+		}
+	})
+	if found < 2 {
+		t.Errorf("%d programs were found", found)
+	}
 }

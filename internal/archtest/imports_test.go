@@ -30,7 +30,7 @@ const anything = "..."
 var rules = []rule{
 	{
 		from: "signalr/internal/wire", modules: []string{"github.com/tinylib/msgp/msgp"},
-		tests:  []string{"github.com/google/go-cmp/...", "github.com/vmihailenco/msgpack/v5"},
+		tests:  []string{"github.com/google/go-cmp/...", "github.com/vmihailenco/msgpack/v5", "go.uber.org/goleak"},
 		reason: "bytes in, bytes out: no socket, no clock, no connection",
 	},
 	{
