@@ -20,6 +20,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -32,7 +33,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("usage: guidehost FOLDER KEY..."))
+		fail(errors.New("usage: guidehost FOLDER KEY"))
 	}
 	fingerprint, err := makeCertificates(os.Args[1], "api.conduit.ai")
 	if err == nil {
