@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,8 +36,14 @@ type watcher struct {
 	done chan error
 
 	mu      sync.Mutex
-	pending map[string]chan error
+	pending map[string]chan answer
 	next    int
+}
+
+// answer is what a call of a hub method gave.
+type answer struct {
+	result json.RawMessage
+	err    error
 }
 
 func (s *server) watch(ctx context.Context, seen func(name string, e event)) (*watcher, error) {
@@ -50,7 +57,7 @@ func (s *server) watch(ctx context.Context, seen func(name string, e event)) (*w
 	if err := ws.Write(ctx, websocket.MessageText, []byte(`{"protocol":"json","version":1}`+"\x1e")); err != nil {
 		return nil, err
 	}
-	w := &watcher{ws: ws, seen: seen, done: make(chan error, 1), pending: map[string]chan error{}}
+	w := &watcher{ws: ws, seen: seen, done: make(chan error, 1), pending: map[string]chan answer{}}
 	go func() { w.done <- w.read(ctx) }()
 	return w, nil
 }
@@ -75,6 +82,7 @@ func (w *watcher) message(ctx context.Context, raw []byte) error {
 		Target       string            `json:"target"`
 		Arguments    []json.RawMessage `json:"arguments"`
 		InvocationID string            `json:"invocationId"`
+		Result       json.RawMessage   `json:"result"`
 		Error        string            `json:"error"`
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
@@ -89,17 +97,17 @@ func (w *watcher) message(ctx context.Context, raw []byte) error {
 		w.seen(m.Target, e)
 	case 3:
 		w.mu.Lock()
-		answer := w.pending[m.InvocationID]
+		waiting := w.pending[m.InvocationID]
 		delete(w.pending, m.InvocationID)
 		w.mu.Unlock()
-		if answer == nil {
+		if waiting == nil {
 			return nil
 		}
+		a := answer{result: m.Result}
 		if m.Error != "" {
-			answer <- fmt.Errorf("hub: %s", m.Error)
-		} else {
-			answer <- nil
+			a.err = fmt.Errorf("hub: %s", m.Error)
 		}
+		waiting <- a
 	case 6:
 		return w.ws.Write(ctx, websocket.MessageText, []byte(`{"type":6}`+"\x1e"))
 	case 7:
@@ -109,32 +117,69 @@ func (w *watcher) message(ctx context.Context, raw []byte) error {
 }
 
 func (w *watcher) subscribe(ctx context.Context, id string) error {
-	return w.call(ctx, "SubscribeToTask", fmt.Sprintf(`"%s"`, id))
+	_, err := w.call(ctx, "SubscribeToTask", fmt.Sprintf(`"%s"`, id))
+	return err
 }
 
 func (w *watcher) subscribeFrom(ctx context.Context, id string, after int64) error {
-	return w.call(ctx, "SubscribeToTaskFrom", fmt.Sprintf(`"%s",%d`, id, after))
+	_, err := w.call(ctx, "SubscribeToTaskFrom", fmt.Sprintf(`"%s",%d`, id, after))
+	return err
 }
 
-func (w *watcher) call(ctx context.Context, method, arguments string) error {
-	answer := make(chan error, 1)
+// subscribeAll watches many tasks by as few calls as the hub allows: a call for
+// each would be over the limits of calls per connection and key.
+func (w *watcher) subscribeAll(ctx context.Context, ids []string) error {
+	type position struct {
+		TaskID string `json:"taskId"`
+	}
+	for some := range slices.Chunk(ids, 200) {
+		var positions []position
+		for _, id := range some {
+			positions = append(positions, position{id})
+		}
+		raw, err := json.Marshal(positions)
+		if err != nil {
+			return err
+		}
+		result, err := w.call(ctx, "SubscribeToTasks", string(raw))
+		if err != nil {
+			return err
+		}
+		var answers []struct {
+			OK    bool   `json:"ok"`
+			Error string `json:"error"`
+		}
+		if err := json.Unmarshal(result, &answers); err != nil {
+			return err
+		}
+		for _, a := range answers {
+			if !a.OK {
+				return fmt.Errorf("hub: %s", a.Error)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *watcher) call(ctx context.Context, method, arguments string) (json.RawMessage, error) {
+	waiting := make(chan answer, 1)
 	w.mu.Lock()
 	w.next++
 	call := strconv.Itoa(w.next)
-	w.pending[call] = answer
+	w.pending[call] = waiting
 	w.mu.Unlock()
 	message := fmt.Sprintf(`{"type":1,"invocationId":"%s","target":"%s","arguments":[%s]}%c`, call, method, arguments, separator)
 	if err := w.ws.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
-		return err
+		return nil, err
 	}
 	select {
-	case err := <-answer:
-		return err
+	case a := <-waiting:
+		return a.result, a.err
 	case err := <-w.done:
 		w.done <- err
-		return err
+		return nil, err
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -314,10 +359,8 @@ func (s *server) oneOfCrowd(ctx context.Context, ids []string) (crowdResult, err
 		return r, err
 	}
 	defer w.close()
-	for _, id := range ids {
-		if err := w.subscribe(ctx, id); err != nil {
-			return r, err
-		}
+	if err := w.subscribeAll(ctx, ids); err != nil {
+		return r, err
 	}
 	select {
 	case <-all:

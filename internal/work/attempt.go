@@ -179,7 +179,7 @@ func (a *attempt) settleFailure(ctx context.Context, f *failed) {
 		a.tidy(true)
 	default:
 		a.log.Info("attempt failed, the task waits for the next", "code", f.Code, "next", again)
-		a.letGo(a.id, true)
+		a.letGo(context.Background(), a.id, true)
 	}
 }
 
@@ -197,7 +197,7 @@ func (a *attempt) abandon() {
 		a.tidy(true)
 	case a.bought && rec.ProviderTaskID != a.id && (rec.ProviderTaskID != "" || rec.State.Final()):
 		a.log.Warn("the provider took a task that goes on without it: it is told to stop", "state", rec.State)
-		a.letGo(a.id, true)
+		a.letGo(context.Background(), a.id, true)
 	default:
 		a.log.Info("work was stopped, the task is not ours any more", "state", rec.State)
 	}

@@ -22,7 +22,7 @@ func (a *attempt) tidy(cancel bool) {
 	if id == "" {
 		return // nothing was begun, or it is unclear: then the sweeper looks it up
 	}
-	if !a.letGo(id, cancel) {
+	if !a.letGo(context.Background(), id, cancel) {
 		return
 	}
 	ctx, done := aside(5 * time.Second)
@@ -33,11 +33,11 @@ func (a *attempt) tidy(cancel bool) {
 }
 
 // letGo has the provider stop, if cancel is set, and forget a task of its own.
-func (a *attempt) letGo(id string, cancel bool) bool {
+func (a *attempt) letGo(ctx context.Context, id string, cancel bool) bool {
 	if id == "" {
 		return true
 	}
-	ctx, done := aside(tidyTime)
+	ctx, done := context.WithTimeout(ctx, tidyTime)
 	defer done()
 	var err error
 	if cancel {
@@ -97,7 +97,7 @@ func (w *Workers) tidyOne(ctx context.Context, rec task.Record) {
 	if a.id == "" {
 		ok = a.find(ctx)
 	}
-	ok = ok && a.letGo(a.id, rec.State != task.Completed)
+	ok = ok && a.letGo(ctx, a.id, rec.State != task.Completed)
 	over := rec.CompletedAt != nil && time.Since(*rec.CompletedAt) > tidyTries
 	if !ok && !over {
 		return
