@@ -51,14 +51,17 @@ export class Conduit {
   output = '';
   #child;
   #known;
+  #within;
 
   /**
    * start makes a data folder, starts the server and waits until it is ready.
-   * env may ask for the address; key is one that the data folder already knows.
+   * env may ask for the address; key is one that the data folder already knows;
+   * within is a command that runs the one after it.
    */
-  static async start(env = {}, { folder, key } = {}) {
+  static async start(env = {}, { folder, key, within = [] } = {}) {
     const conduit = new Conduit();
     conduit.#known = key;
+    conduit.#within = within;
     conduit.port = await freePort();
     conduit.url = `http://127.0.0.1:${conduit.port}`;
     conduit.ownsFolder = folder === undefined;
@@ -75,7 +78,8 @@ export class Conduit {
 
   async run() {
     const before = this.output.length;
-    const child = spawn(binary(), ['serve'], { cwd: this.folder, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [command, ...args] = [...this.#within, binary(), 'serve'];
+    const child = spawn(command, args, { cwd: this.folder, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     child.stdout.on('data', (chunk) => (this.output += chunk));
     child.stderr.on('data', (chunk) => (this.output += chunk));
@@ -88,6 +92,10 @@ export class Conduit {
       return this.output.includes('conduit login', before) && (await fetch(`${this.url}/health/ready`)).ok;
     });
     if (over) throw new Error(`conduit serve ended at once (${over.code ?? over.signal}):\n${this.output}`);
+  }
+
+  get pid() {
+    return this.#child.pid;
   }
 
   /** log is what the server wrote for operators, without what it printed at the first start. */
