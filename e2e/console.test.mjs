@@ -45,7 +45,12 @@ describe('from the first start to a playing video', () => {
   });
 
   test('a prompt becomes a task that moves, and then plays', async () => {
-    const card = await ask(page, { Prompt: 'a boat of paper', Size: '1280x720', 'Duration (s)': 4, 'Frames per second': 30, Seed: 5 });
+    await page.evaluate(() => {
+      globalThis.said = [];
+      const log = document.querySelector('[role=log]');
+      new MutationObserver(() => globalThis.said.push(log.textContent)).observe(log, { characterData: true, childList: true, subtree: true });
+    });
+    const card = await ask(page, { Prompt: 'a boat of paper', Size: '960x540', 'Duration (s)': 4, 'Frames per second': 30, Seed: 5 });
     const bar = card.getByRole('progressbar');
     const seen = [];
     await until('the progress has been seen at work', async () => {
@@ -60,8 +65,10 @@ describe('from the first start to a playing video', () => {
       if (i > 0) assert.ok(+frame > +seen[i - 1][1], 'frames rise');
     }
     await is(card, 'Done');
-    await assertPlays(card.locator('video'), { width: 1280, height: 720, duration: 4 });
+    await assertPlays(card.locator('video'), { width: 960, height: 540, duration: 4 });
     await announced(page, 'Done: a boat of paper');
+    const said = await page.evaluate(() => globalThis.said);
+    assert.ok(said.length <= 3, `not at each frame, but ${said}`);
     assert.deepEqual(page.faults, []);
   });
 

@@ -26,8 +26,11 @@ const few = 3; // tasks that are read one by one; more are read as a list
 
 const still = () => ({ state: undefined, error: undefined });
 
-/** useFeed: live and onSignedOut never change while the page is shown. */
-export function useFeed(live: boolean, onSignedOut: () => void): Feed {
+/**
+ * useFeed: live, which is whether the key may see the navigation state, never
+ * changes while the page is shown. connected is whether there is a connection.
+ */
+export function useFeed(live: boolean, connected: boolean, onSignedOut: () => void): Feed {
   const client = useConduit();
   const { state: navigation, error } = (live ? useNavigationState : still)();
   const store = useRef<Items>(new Map());
@@ -60,17 +63,18 @@ export function useFeed(live: boolean, onSignedOut: () => void): Feed {
     [client],
   );
 
-  const reading = useRef(false);
   useEffect(() => {
     if (navigation) update((old) => withSummaries(old, navigation.recentTasks));
   }, [navigation]);
+  const reading = useRef(false);
   useEffect(() => {
-    if (known || reading.current) return;
+    // Once; without the hub also after every loss of the connection.
+    if (reading.current || (known && (live || !connected))) return;
     reading.current = true;
     void read()
-      .then((page) => page && setMore(page.has_more))
+      .then((page) => page && !known && setMore(page.has_more))
       .finally(() => (reading.current = false));
-  }, [known, navigation]);
+  }, [known, navigation, connected]);
 
   const filling = useRef(false);
   useEffect(() => {

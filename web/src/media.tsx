@@ -164,11 +164,11 @@ function Lightbox({ image, title, name, count, go, close }: LightboxProps) {
           <span class="actions">
             {count > 1 && (
               <>
-                <button type="button" onClick={() => go(-1)}>
-                  Previous
+                <button type="button" class="turn" aria-label="Previous" onClick={() => go(-1)}>
+                  ‹
                 </button>
-                <button type="button" onClick={() => go(1)}>
-                  Next
+                <button type="button" class="turn" aria-label="Next" onClick={() => go(1)}>
+                  ›
                 </button>
               </>
             )}

@@ -105,7 +105,8 @@ export function TimelineView({ item, outages, id }: { item: Item; outages: reado
   const marked = marks.map(({ after, outage }) => ({ after, row: <OutageRow key={`lost-${outage.lostAt}`} outage={outage} /> }));
   return (
     <div class="timeline" id={id}>
-      <p class="quiet" data-missing={missing}>
+      <code class="quiet">{item.id}</code>
+      <p class="quiet">
         {events.length === 0 && !error && 'Reading…'}
         {events.length > 0 && (missing > 0 ? `${events.length} of ${newest} events, the others are being read` : `${count(events.length)}, none missing${over ? '' : ' so far'}`)}
         {error && ` ${error}`}

@@ -88,7 +88,7 @@ function Page({ session, onSignedOut }: Props) {
             ))}
           </nav>
         )}
-        <ConnectionButton connections={connections} session={session} />
+        {kinds.length > 0 && <ConnectionButton connections={connections} session={session} />}
         <button type="button" class="plain" onClick={leave}>
           Sign out
         </button>
@@ -118,8 +118,9 @@ interface StudioProps {
 /** Studio is where things are made and seen. */
 function Studio({ kinds, live, outages, overall, onSignedOut }: StudioProps) {
   const client = useConduit();
-  const feed = useFeed(live, onSignedOut);
-  const models = useModels(overall);
+  const connected = overall === 'connected';
+  const feed = useFeed(live, connected, onSignedOut);
+  const models = useModels(connected);
   const [fill, setFill] = useState<Fill>();
   const [kind, setKind] = useState<TaskKind | 'all'>('all');
   const announcement = useAnnouncements(feed);
@@ -225,13 +226,12 @@ function summary({ navigation }: Feed): string {
 }
 
 /** useModels reads the models, again with each new connection: the server may be another one. */
-function useModels(overall: string): readonly Model[] {
+function useModels(connected: boolean): readonly Model[] {
   const client = useConduit();
   const [models, setModels] = useState<readonly Model[]>([]);
-  const up = overall === 'connected';
   useEffect(() => {
     client.models.list().then(setModels, () => {}); // the next connection brings another try
-  }, [client, up]);
+  }, [client, connected]);
   return models;
 }
 
