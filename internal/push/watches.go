@@ -99,8 +99,8 @@ type lostKeys struct {
 }
 
 // lostFor is longer than a connection may take from its request to its
-// handshake.
-const lostFor = 5 * time.Minute
+// handshake: SignalR:HandshakeTimeout is at most ten minutes.
+const lostFor = 15 * time.Minute
 
 func (l *lostKeys) add(keyID string, now time.Time) {
 	l.mu.Lock()

@@ -143,6 +143,7 @@ func hubOptions(c *config.Config, log *slog.Logger) signalr.HubOptions {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", s.api)
+	mux.Handle("/v1", s.api) // which answers that there is nothing
 	hubs, page := s.abnormal.watchHubs(s.hubHandler()), console.Handler(console.Options{})
 	mux.Handle(key.SessionPath, s.keys.Sessions())
 	mux.Handle("/health", s.liveness())

@@ -16,17 +16,23 @@ import (
 	"github.com/knnlabs/conduit/internal/push"
 )
 
-// socket is a WebSocket to the video hub, spoken by hand.
+// socket is a WebSocket to a hub, spoken by hand.
 type socket struct {
-	t *testing.T
-	c *websocket.Conn
+	t       *testing.T
+	c       *websocket.Conn
+	waiting []string // messages that came with others
 }
 
 const recordSeparator = "\x1e"
 
-// dial opens a socket without negotiating; the status is told when it is
-// refused.
+// dial opens a socket to the video hub without negotiating; the status is told
+// when it is refused.
 func (r *running) dial(query string, headers ...string) (*socket, int) {
+	r.t.Helper()
+	return r.dialHub("/hubs/video-generation", query, headers...)
+}
+
+func (r *running) dialHub(hub, query string, headers ...string) (*socket, int) {
 	r.t.Helper()
 	h := http.Header{}
 	for _, x := range headers {
@@ -35,7 +41,7 @@ func (r *running) dial(query string, headers ...string) (*socket, int) {
 	}
 	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
 	defer cancel()
-	c, resp, err := websocket.Dial(ctx, r.URL()+"/hubs/video-generation"+query, &websocket.DialOptions{HTTPHeader: h})
+	c, resp, err := websocket.Dial(ctx, r.URL()+hub+query, &websocket.DialOptions{HTTPHeader: h})
 	if err != nil {
 		if resp == nil {
 			r.t.Fatal(err)
@@ -44,7 +50,7 @@ func (r *running) dial(query string, headers ...string) (*socket, int) {
 	}
 	r.t.Cleanup(func() { _ = c.CloseNow() })
 	c.SetReadLimit(-1) // many answers may come in one message
-	return &socket{r.t, c}, http.StatusSwitchingProtocols
+	return &socket{t: r.t, c: c}, http.StatusSwitchingProtocols
 }
 
 func (s *socket) send(message string) {
@@ -61,6 +67,13 @@ func (s *socket) until(text string) string {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 12*time.Second)
 	defer cancel()
 	for {
+		for len(s.waiting) > 0 {
+			m := s.waiting[0]
+			s.waiting = s.waiting[1:]
+			if text != "" && strings.Contains(m, text) {
+				return m
+			}
+		}
 		_, b, err := s.c.Read(ctx)
 		if ctx.Err() != nil {
 			s.t.Fatalf("waited in vain for %q", text)
@@ -68,11 +81,7 @@ func (s *socket) until(text string) string {
 		if err != nil {
 			return ""
 		}
-		for m := range strings.SplitSeq(string(b), recordSeparator) {
-			if text != "" && strings.Contains(m, text) {
-				return m
-			}
-		}
+		s.waiting = strings.Split(string(b), recordSeparator)
 	}
 }
 
