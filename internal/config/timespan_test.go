@@ -64,6 +64,8 @@ func TestKeepAlive(t *testing.T) {
 		{30 * time.Second, "serverTimeout=60000", 30 * time.Second}, // it bears more: the configured interval
 		{50 * time.Second, "serverTimeout=60000", 40 * time.Second}, // two thirds
 		{15 * time.Second, "serverTimeout=9000", 6 * time.Second},   // it bears less
+		{15 * time.Second, "serverTimeout=3000", time.Second},       // a ping may come a second late
+		{15 * time.Second, "serverTimeout=1500", time.Millisecond},  // at every look
 		{30 * time.Second, "serverTimeout=30000", 20 * time.Second},
 		{30 * time.Second, "id=x&serverTimeout=45000", 30 * time.Second},
 		{30 * time.Second, "serverTimeout=", 20 * time.Second},

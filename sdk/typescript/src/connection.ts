@@ -6,7 +6,6 @@ import {
   HttpClient,
   HttpTransportType,
   HubConnectionBuilder,
-  LogLevel as SignalRLevel,
   type HttpRequest,
   type HttpResponse,
   type HubConnection,
@@ -107,7 +106,6 @@ export function open(settings: Settings, path: string, transports: readonly Tran
       httpClient: http,
       headers: { 'X-Request-Id': requestId },
       timeout,
-      logger: SignalRLevel.None, // the one below hears the same
       ...(apiKey ? { accessTokenFactory: key } : {}),
     })
     .withServerTimeout(signalR.serverTimeout)

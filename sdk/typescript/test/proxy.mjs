@@ -7,7 +7,11 @@ export class Proxy {
   delay = 0; // milliseconds before a request goes on
   refuse; // (request) => truthy: refuse; a number: the status of a page
   refuseUpgrade = false;
+  hangUpgrade = false; // never answered
+  frozen = false; // what the server sends over WebSockets goes no further
   loseAnswers = 0; // answers to POST that the client never gets
+  requests = []; // METHOD URL; upgrades as UPGRADE URL
+  frames = 0; // pieces that the server sent over WebSockets
   sockets = new Set();
 
   static async start(port) {
@@ -35,7 +39,13 @@ export class Proxy {
     await new Promise((done) => this.server.close(done));
   }
 
+  /** count is how many requests match. */
+  count(pattern) {
+    return this.requests.filter((request) => pattern.test(request)).length;
+  }
+
   forward(req, res) {
+    this.requests.push(`${req.method} ${req.url}`);
     const refused = this.refuse?.(req);
     if (refused) {
       res.writeHead(typeof refused === 'number' ? refused : 503, { 'content-type': 'text/html' });
@@ -61,6 +71,8 @@ export class Proxy {
   }
 
   upgrade(req, socket, head) {
+    this.requests.push(`UPGRADE ${req.url}`);
+    if (this.hangUpgrade) return;
     if (this.refuseUpgrade || this.refuse?.(req)) return socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     const out = connect(this.target, '127.0.0.1', () => {
       const lines = [`${req.method} ${req.url} HTTP/1.1`];
@@ -68,7 +80,10 @@ export class Proxy {
       out.write(lines.join('\r\n') + '\r\n\r\n');
       out.write(head);
       socket.pipe(out);
-      out.pipe(socket);
+      out.on('data', (data) => {
+        this.frames++;
+        if (!this.frozen) socket.write(data);
+      });
     });
     out.on('error', () => socket.destroy());
     out.on('close', () => socket.destroy());

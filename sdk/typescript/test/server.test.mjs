@@ -151,15 +151,15 @@ describe('a video', () => {
 
   test('history: every event, while it runs and after', async () => {
     const c = client();
-    const { task_id } = await c.videos.generateAsync({ ...long, duration: 4 });
+    const { task_id } = await c.videos.generateAsync({ ...long });
     const watch = c.videos.watch(task_id);
     for await (const event of watch) if (event.sequence > 3) break;
     const now = await c.videos.history(task_id);
-    assert.ok(now.length > 3 && !/Completed/.test(now.at(-1).eventType));
+    assert.ok(now.length > 3 && !/Cancelled/.test(now.at(-1).eventType));
     const rest = await c.videos.history(task_id, { afterSequence: 2 });
-    await c.videos.watch(task_id).done;
+    await c.videos.cancel(task_id);
     const all = await c.videos.history(task_id);
-    assertLife(all);
+    assertLife(all, 'Video', 'Cancelled');
     assert.deepEqual(all.map((e) => e.sequence), all.map((_, i) => i + 1), 'none is missing');
     assert.deepEqual(now, all.slice(0, now.length));
     assert.deepEqual(rest, all.slice(2, 2 + rest.length));
@@ -233,38 +233,42 @@ describe('connections', () => {
     await c.videos.cancel(open.taskId);
   });
 
-  test('1,000 watches on one connection', async () => {
+  test('1,000 watches of 250 tasks on one connection', async () => {
     const c = client();
-    const made = await Promise.all(Array.from({ length: 8 }, (_, i) => c.videos.generateAsync({ ...short, seed: i })));
+    const made = [];
+    while (made.length < 250) {
+      const some = Array.from({ length: 25 }, (_, i) => c.images.generateAsync({ prompt: 'a tile', size: '16x16', seed: made.length + i }));
+      made.push(...(await Promise.all(some)));
+    }
     let opened = 0;
     c.onConnectionChange(({ state }) => (opened += state === 'connected' ? 1 : 0));
-    const watches = Array.from({ length: 1000 }, (_, i) => c.videos.watch(made[i % 8].task_id));
-    for (const events of await Promise.all(watches.map(collect))) assertLife(events);
+    const watches = Array.from({ length: 1000 }, (_, i) => c.images.watch(made[i % made.length].task_id));
+    for (const events of await Promise.all(watches.map(collect))) assertLife(events, 'Image');
     assert.equal(opened, 1);
   });
 
   test('a server that is killed in the middle of a task, and comes back', async () => {
     const own = await Conduit.start();
+    const watchers = [{}, { transports: ['serverSentEvents'] }, { transports: ['longPolling'] }, { enabled: false }].map((signalR) => {
+      const c = new ConduitCoreClient({ apiKey: own.key, baseURL: own.url, logger: quiet, signalR: { reconnectInterval: 200, reconnectAttempts: 100, maxReconnectInterval: 300, ...signalR } });
+      const watcher = { c, signalR, states: [], events: [] };
+      c.onConnectionChange(({ state }) => watcher.states.at(-1) !== state && watcher.states.push(state));
+      return watcher;
+    });
     try {
-      for (const enabled of [true, false]) {
-        const c = new ConduitCoreClient({ apiKey: own.key, baseURL: own.url, logger: quiet, signalR: { enabled, reconnectInterval: 200, reconnectAttempts: 100, maxReconnectInterval: 300 } });
-        const states = [];
-        c.onConnectionChange(({ state }) => states.at(-1) !== state && states.push(state));
-        let killed;
-        const events = [];
-        const end = c.videos.generate({ ...long, size: '640x360', duration: 8 }, {
-          onEvent: (e) => {
-            events.push(e);
-            if (e.currentFrame > 10 && !killed) killed = own.kill().then(() => own.run());
-          },
-        });
-        await end;
-        await killed;
-        assert.ok(killed);
+      const { task_id } = await watchers[0].c.videos.generateAsync({ ...long, size: '640x360', duration: 8 });
+      const ends = watchers.map(({ c, events }) => c.videos.watch(task_id, { onEvent: (e) => events.push(e) }).done);
+      await until('all see it move', () => watchers.every(({ events }) => events.at(-1)?.progress > 3));
+      await own.kill();
+      await own.run();
+      await Promise.all(ends);
+      for (const { signalR, states, events } of watchers) {
         assertLife(events);
-        if (enabled) assert.ok(states.join(' ').startsWith('connecting connected reconnecting connected'), states.join(' '));
+        if (signalR.enabled === false) assert.deepEqual(states, []);
+        else assert.ok(states.join(' ').startsWith('connecting connected reconnecting connected'), states.join(' '));
       }
     } finally {
+      await Promise.all(watchers.map(({ c }) => c.disconnect()));
       await own.stop();
     }
   });
@@ -276,24 +280,28 @@ describe('through a proxy', () => {
   after(() => proxy?.stop());
   const through = (signalR = {}) => client({ baseURL: proxy.url, signalR });
 
-  test('that cuts again and again', async () => {
-    for (const signalR of [{}, { transports: ['serverSentEvents'] }, { transports: ['longPolling'] }, { enabled: false }]) {
-      const c = through(signalR);
+  test('that cuts again and again, over every transport', async () => {
+    const { task_id } = await client().videos.generateAsync({ ...long });
+    const cutting = [{}, { transports: ['serverSentEvents'] }, { transports: ['longPolling'] }, { enabled: false }].map(async (signalR) => {
+      const own = await Proxy.start(conduit.port);
+      const c = client({ baseURL: own.url, signalR });
       let cuts = 0;
       const events = [];
-      const { task_id } = await c.videos.generateAsync({ ...long, size: '640x360', duration: 5 });
       const watch = c.videos.watch(task_id, {
         onEvent: (e) => {
           events.push(e);
-          if (e.progress >= cuts * 20 && cuts < 4) {
-            cuts++;
-            proxy.cut();
-          }
+          if (events.length % 2 === 0 && cuts < 4) (cuts++, own.cut());
         },
       });
+      await until('it was cut again and again', () => cuts === 4 && events.length > 9);
+      return { own, watch, events };
+    });
+    const all = await Promise.all(cutting);
+    await client().videos.cancel(task_id);
+    for (const { own, watch, events } of all) {
       await watch.done;
-      assert.ok(cuts > 1, `${cuts}`);
-      assertLife(events);
+      assertLife(events, 'Video', 'Cancelled');
+      await own.stop();
     }
   });
 
@@ -331,6 +339,40 @@ describe('through a proxy', () => {
     } finally {
       proxy.refuseUpgrade = false;
     }
+  });
+
+  test('that answers an upgrade with nothing at all', async () => {
+    proxy.hangUpgrade = true;
+    try {
+      const c = client({ baseURL: proxy.url, timeout: 1000 });
+      const lost = [];
+      c.onConnectionChange(({ error }) => error && lost.push(error.message));
+      assertLife(await collect(c.videos.watch((await c.videos.generateAsync({ ...short })).task_id)));
+      assert.match(lost[0], /did not open within 1000 ms/);
+      assert.ok(proxy.count(/^GET .*&access_token=/) > 0, 'by server-sent events');
+    } finally {
+      proxy.hangUpgrade = false;
+    }
+  });
+
+  test('that does not know a long poll any more', async () => {
+    const c = through({ transports: ['longPolling'] });
+    const states = [];
+    c.onConnectionChange(({ state }) => states.at(-1) !== state && states.push(state));
+    const { task_id } = await c.videos.generateAsync({ ...long });
+    const events = [];
+    const watch = c.videos.watch(task_id, { onEvent: (e) => events.push(e) });
+    await until('it is connected and told', () => events.length > 0);
+    let refused = 0;
+    proxy.refuse = (request) => request.method === 'GET' && /&_=/.test(request.url) && refused++ === 0 && 404;
+    try {
+      await until('it is connected again', () => states.join(' ') === 'connecting connected reconnecting connected');
+    } finally {
+      proxy.refuse = undefined;
+    }
+    await c.videos.cancel(task_id);
+    await watch.done;
+    assertLife(events, 'Video', 'Cancelled');
   });
 
   test('that answers with pages of its own', async () => {
