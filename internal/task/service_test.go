@@ -324,10 +324,18 @@ func TestResumed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, err := range []error{old.Complete(t.Context(), nil), old.Intend(t.Context(), ""), old.GiveBack(t.Context()), old.TimeOut(t.Context())} {
+		before := m.recs[id]
+		for write, err := range map[string]error{
+			"Intend": old.Intend(t.Context(), ""), "Submitted": old.Submitted(t.Context(), "p0"), "Complete": old.Complete(t.Context(), nil),
+			"Fail": old.Fail(t.Context(), Failure{}), "GiveBack": old.GiveBack(t.Context()), "TimeOut": old.TimeOut(t.Context()),
+			"FailAttempt": second(old.FailAttempt(t.Context(), Failure{Retryable: true})), "Report": second(old.Report(t.Context(), Progress{Percent: 90})),
+		} {
 			if !errors.Is(err, ErrFenced) {
-				t.Errorf("the old worker: %v", err)
+				t.Errorf("%s by the old worker: %v", write, err)
 			}
+		}
+		if after := m.recs[id]; !reflect.DeepEqual(before, after) {
+			t.Errorf("the old worker changed %+v to %+v", before, after)
 		}
 		for _, p := range []float64{40, 39, 70} {
 			time.Sleep(time.Second)
@@ -346,6 +354,8 @@ func TestResumed(t *testing.T) {
 		}
 	})
 }
+
+func second[T any](_ T, err error) error { return err }
 
 // TestLate lets the deadline pass at several places.
 func TestLate(t *testing.T) {
