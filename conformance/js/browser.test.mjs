@@ -38,7 +38,7 @@ after(async () => {
   await Promise.all(Object.values(servers ?? {}).map((server) => server.stop()));
 });
 
-const abreast = 4;
+const abreast = 6;
 const idle = [];
 
 /** open makes a page with a profile, and so a set of connections, of its own. */
