@@ -101,53 +101,44 @@ func (d *dialer) dialPolling(ctx context.Context, accept func(Session) (Applicat
 func (s *dialed) poll(ctx context.Context) error {
 	buf := make([]byte, 16<<10)
 	for {
-		one, cancel := context.WithCancel(ctx)
-		late := time.AfterFunc(s.d.o.PollTimeout, cancel)
-		resp, err := s.d.do(one, s.d.lasting, http.MethodGet, s.d.url, nil)
-		if !late.Stop() && err != nil && ctx.Err() == nil {
-			cancel()
-			continue // nobody answers this one; the next one takes its place
-		}
-		if err != nil {
-			cancel()
-			return fmt.Errorf("%w: %w", ErrLost, err)
-		}
-		err = s.readPoll(resp, buf)
-		cancel()
-		switch {
-		case errors.Is(err, errNoMore):
-			return nil
-		case err != nil:
+		if end, err := s.pollOnce(ctx, buf); end || err != nil {
 			return err
 		}
 	}
 }
 
-// errNoMore is the answer to a poll that the connection has ended.
-var errNoMore = errors.New("204")
-
-// readPoll takes what a poll has brought.
-func (s *dialed) readPoll(resp *http.Response, buf []byte) error {
+// pollOnce makes a poll and takes what it brings. A poll that nobody answers is
+// given up for the next one, which takes its place at the server.
+func (s *dialed) pollOnce(ctx context.Context, buf []byte) (end bool, err error) {
+	outer := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	late := time.AfterFunc(s.d.o.PollTimeout, cancel)
+	resp, err := s.d.do(ctx, s.d.lasting, http.MethodGet, s.d.url, nil)
+	if !late.Stop() && err != nil && outer.Err() == nil {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	defer drain(resp)
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusNoContent:
-		drain(resp)
-		return errNoMore
+		return true, nil
 	default:
-		drain(resp)
-		return &StatusError{Op: "poll", Status: resp.StatusCode}
+		return false, &StatusError{Op: "poll", Status: resp.StatusCode}
 	}
-	defer func() { _ = resp.Body.Close() }() // read to its end or given up
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
 			s.receive(buf[:n])
 		}
 		if errors.Is(err, io.EOF) {
-			return nil
+			return false, nil
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrLost, err)
+			return false, fmt.Errorf("%w: %w", ErrLost, err)
 		}
 	}
 }
