@@ -317,3 +317,39 @@ func TestHeldMessagesAreBounded(t *testing.T) {
 		shutdown(t, h)
 	})
 }
+
+// TestCatchUpGoesOnWhileMuchIsHeldBack: what the group sends meanwhile may take
+// most of the queue, or all of it, and the catch-up comes to its end.
+func TestCatchUpGoesOnWhileMuchIsHeldBack(t *testing.T) {
+	for _, held := range []int{11, 15, 20} { // of 20; waiting senders go on at 10
+		t.Run(fmt.Sprint(held), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := NewHub("test", HubOptions{QueueMessages: 20, KeepAliveInterval: time.Hour})
+				p := connect(t, h, "c1")
+				_, err := h.Connection("c1").CatchUp(t.Context(), "g", func(ctx context.Context, j *Joining) error {
+					ctx, cancel := context.WithTimeout(ctx, time.Hour)
+					defer cancel()
+					for n := range held {
+						_ = endEvent.Send(ctx, h.Group("g"), progress{"t", uint64(n) + 1000})
+					}
+					for n := range 100 {
+						if err := endEvent.Send(ctx, j.Audience(), progress{"t", uint64(n) + 1}); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for n := range 100 {
+					p.want(progress{"t", uint64(n) + 1}.invocation("End"))
+				}
+				for n := range held {
+					p.want(progress{"t", uint64(n) + 1000}.invocation("End"))
+				}
+				shutdown(t, h)
+			})
+		})
+	}
+}

@@ -353,7 +353,6 @@ func (k *clientConn) take(buf []byte) (n int, err error) {
 		k.session.SetBinary(k.proto.Binary())
 		if k.session.StatefulOffered() {
 			r := newReliable(k.proto, k.client.opts.StatefulReconnectBufferSize)
-			r.quiet = false
 			k.mu.Lock()
 			k.reliable = r
 			k.mu.Unlock()

@@ -50,8 +50,7 @@ func (c *Conn) tick(now int64) {
 	}
 	if c.reliable != nil {
 		c.mu.Lock()
-		if r := c.reliable; r.tick() || r.quiet {
-			r.quiet = false // long enough
+		if c.reliable.tick() {
 			c.wake()
 		}
 		c.mu.Unlock()

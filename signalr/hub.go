@@ -234,8 +234,12 @@ func (h *Hub) shaken(c *Conn, protocol int, stateful bool) {
 	c.session.SetBinary(c.proto.Binary())
 	if stateful {
 		c.reliable = newReliable(c.proto, h.opts.StatefulReconnectBufferSize)
+		c.reliable.quiet = quietTicks
 	}
 	closing := c.closing
+	if !closing {
+		c.greeting = wire.AppendHandshakeResponse(nil, "") // not written before shaken: who has it is reached by what is sent to all
+	}
 	c.mu.Unlock()
 	if closing {
 		return
@@ -263,7 +267,6 @@ func (h *Hub) shaken(c *Conn, protocol int, stateful bool) {
 		return
 	}
 	c.mu.Lock()
-	c.greeting = wire.AppendHandshakeResponse(nil, "") // not before: who has it is reached by what is sent to all
 	c.shaken = true
 	c.wake()
 	c.mu.Unlock()

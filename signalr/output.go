@@ -71,15 +71,15 @@ func stale(d delivery) bool {
 }
 
 // fits reports whether the limits have room, after a latest-only message has
-// taken an older one out. An empty queue takes anything.
+// taken an older one out. An empty queue takes anything, whatever is held back:
+// a catch-up must be able to come to its end.
 func (c *Conn) fits(d delivery) bool {
 	bytes, count := c.out.bytes+c.heldBytes, c.out.count+c.heldCount
-	if count == 0 {
-		return true
-	}
 	q := &c.out
 	if d.member != nil && d.member.hold != nil && !d.joining {
 		q = d.member.hold
+	} else if c.out.count == 0 {
+		return true
 	}
 	if old := q.replaced(d.latest); old >= 0 {
 		bytes -= old
@@ -139,7 +139,7 @@ func (c *Conn) sweep() {
 
 // halfEmpty reports whether senders that wait may go on. The caller holds c.mu.
 func (c *Conn) halfEmpty() bool {
-	return c.out.bytes+c.heldBytes <= c.hub.opts.QueueBytes/2 && c.out.count+c.heldCount <= c.hub.opts.QueueMessages/2
+	return c.out.count == 0 || c.out.bytes+c.heldBytes <= c.hub.opts.QueueBytes/2 && c.out.count+c.heldCount <= c.hub.opts.QueueMessages/2
 }
 
 // signalRoom lets those go on who wait for room, if there is enough. The caller

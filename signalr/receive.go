@@ -13,7 +13,7 @@ import (
 type inbound struct {
 	phase        atomic.Int32 // handshaking, opening, open
 	handshake    *time.Timer  // until it is done
-	partial      []byte       // the beginning of a message; belongs to the goroutine that takes messages in
+	partial      []byte       // the beginning of a message; belongs to the transport's goroutine
 	partialWaits atomic.Bool
 	busy         atomic.Int32 // calls of Receive under way: the client's clock stands still
 	pinged       atomic.Bool  // the client timeout is armed
@@ -21,7 +21,7 @@ type inbound struct {
 	pingSent     atomic.Int64 // the same of the server's pings
 
 	mu      sync.Mutex    // beside Conn.mu: neither is locked under the other
-	waiting []byte        // received while OnConnected runs
+	waiting []byte        // whole messages received while OnConnected runs
 	ready   chan struct{} // closed when OnConnected has returned and waiting is taken in
 	settled chan struct{} // closed when OnConnected has returned, if there is any; after it:
 	refused bool          // OnConnected failed
@@ -66,7 +66,7 @@ func (c *Conn) receive(p []byte) error {
 			return errStop
 		}
 	}
-	return c.take(p)
+	return c.assemble(p, c.messages)
 }
 
 // shake takes in the handshake request, and returns what came behind it.
@@ -113,14 +113,31 @@ func (c *Conn) refuse(err error) error {
 	return errStop
 }
 
-// keep stores bytes for later; false: there is no room, or no need any more.
+// keep stores messages for later; false: there is no room, or no need any more.
+// The beginning of a message stays with the transport's goroutine, so that it
+// goes when the socket does.
 func (c *Conn) keep(p []byte) bool {
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
-	if c.in.phase.Load() != opening || len(c.in.waiting)+len(p) > openingBytes {
+	if c.in.phase.Load() != opening || len(c.in.waiting)+len(c.in.partial)+len(p) > openingBytes {
 		return false
 	}
-	c.in.waiting = append(c.in.waiting, p...)
+	_ = c.assemble(p, func(buf []byte) (int, error) { // which never fails here
+		n := 0
+		for n < len(buf) {
+			_, size, err := c.proto.Split(buf[n:], c.hub.opts.MaximumReceiveMessageSize)
+			if err != nil {
+				n = len(buf) // is told when its turn has come
+				break
+			}
+			if size == 0 {
+				break
+			}
+			n += size
+		}
+		c.in.waiting = append(c.in.waiting, buf[:n]...)
+		return n, nil
+	})
 	return true
 }
 
@@ -137,7 +154,7 @@ func (c *Conn) opened() {
 			return
 		}
 		c.in.mu.Unlock()
-		if c.take(waiting) != nil {
+		if _, err := c.messages(waiting); err != nil {
 			return
 		}
 	}
@@ -163,38 +180,49 @@ func (in *inbound) dropPartial() {
 // messages are used again: parsing needs one each.
 var messages = sync.Pool{New: func() any { return new(wire.Message) }}
 
-// take takes in whole messages and keeps the beginning of the next one.
-func (c *Conn) take(p []byte) error {
+// assemble joins p to the beginning of a message that came before, has take
+// take the whole messages from the front, and keeps what is left.
+func (c *Conn) assemble(p []byte, take func(buf []byte) (n int, err error)) error {
 	buf := p
 	if len(c.in.partial) > 0 {
 		c.in.partial = append(c.in.partial, p...)
 		buf = c.in.partial
 	}
-	m := messages.Get().(*wire.Message)
-	defer messages.Put(m)
-	for len(buf) > 0 {
-		frame, n, err := c.proto.Split(buf, c.hub.opts.MaximumReceiveMessageSize)
-		if err != nil {
-			c.fail(err)
-			return errStop
-		}
-		if n == 0 {
-			break
-		}
-		if err := c.message(frame, m); err != nil {
-			return err
-		}
-		buf = buf[n:]
+	n, err := take(buf)
+	if err != nil {
+		return err
 	}
-	c.in.partialWaits.Store(len(buf) > 0)
-	if len(buf) == 0 {
+	rest := buf[n:]
+	c.in.partialWaits.Store(len(rest) > 0)
+	switch {
+	case len(rest) == 0:
 		c.in.partial = nil
-		return nil
-	}
-	if len(c.in.partial) == 0 || len(buf) < len(c.in.partial) {
-		c.in.partial = append([]byte(nil), buf...)
+	case len(c.in.partial) == 0 || n > 0:
+		c.in.partial = append([]byte(nil), rest...)
 	}
 	return nil
+}
+
+// messages takes in the whole messages at the front of buf, and returns how
+// many bytes these are.
+func (c *Conn) messages(buf []byte) (n int, err error) {
+	m := messages.Get().(*wire.Message)
+	defer messages.Put(m)
+	for n < len(buf) {
+		frame, size, err := c.proto.Split(buf[n:], c.hub.opts.MaximumReceiveMessageSize)
+		if err != nil {
+			c.fail(err)
+			return n, errStop
+		}
+		if size == 0 {
+			break
+		}
+		n += size
+		if err := c.message(frame, m); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // message takes in one message.
@@ -244,8 +272,8 @@ func (c *Conn) counted(m *wire.Message) bool {
 	if r == nil {
 		return true
 	}
-	if r.quiet {
-		r.quiet = false
+	if r.quiet > 0 {
+		r.quiet = 0
 		c.wake()
 	}
 	return !m.Type.Counted() || r.received()

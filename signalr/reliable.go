@@ -20,7 +20,7 @@ type reliable struct {
 	again    int      // unacked[again:] are to be written to the new socket
 	sequence bool     // a Sequence is to be written first
 	lost     bool     // there is no socket
-	quiet    bool     // of a server: the client has not spoken since the handshake: numbered messages wait, because official clients lose count of what comes right behind the response
+	quiet    int      // of a server: for how many ticks numbered messages still wait, see quietTicks
 
 	next   int64 // the number of the next message received
 	latest int64 // the highest number received
@@ -30,8 +30,13 @@ type reliable struct {
 }
 
 func newReliable(proto wire.Protocol, limit int64) *reliable {
-	return &reliable{proto: proto, limit: limit, next: 1, quiet: true}
+	return &reliable{proto: proto, limit: limit, next: 1}
 }
+
+// quietTicks is how long a server holds numbered messages back behind its
+// answer to the handshake, unless the client speaks before: official clients
+// lose count of what comes right behind it. The first tick may come at once.
+const quietTicks = 2
 
 // errSequence is the reference's own sentence.
 var errSequence = WithType(errors.New("Sequence ID greater than amount of messages we've received."), "InvalidOperationException") //nolint:staticcheck // reference text
@@ -41,11 +46,11 @@ func (r *reliable) lose() { r.lost = true }
 
 // resumed follows a new socket: everything that is not acknowledged is written
 // again, behind a Sequence.
-func (r *reliable) resumed() { r.lost, r.quiet, r.sequence, r.again = false, false, true, 0 }
+func (r *reliable) resumed() { r.lost, r.quiet, r.sequence, r.again = false, 0, true, 0 }
 
 // blocked reports whether no further message may be numbered now.
 func (r *reliable) blocked() bool {
-	return r.lost || r.quiet || r.bytes > r.limit || r.again < len(r.unacked)
+	return r.lost || r.quiet > 0 || r.bytes > r.limit || r.again < len(r.unacked)
 }
 
 // number keeps a message that is written for the first time.
@@ -120,8 +125,17 @@ func (r *reliable) resume(id int64) error {
 	return nil
 }
 
-// tick is called each second; it reports whether an Ack is to be written.
+// tick is called each second; it reports whether there is something to write.
 func (r *reliable) tick() bool {
+	ended := r.quiet == 1
+	if r.quiet > 0 {
+		r.quiet--
+	}
+	return r.ackDue() || ended
+}
+
+// ackDue has an Ack written if there is need; it reports whether there is.
+func (r *reliable) ackDue() bool {
 	if r.lost || r.latest <= r.acked && !r.repeat {
 		return false
 	}
