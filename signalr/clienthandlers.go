@@ -129,7 +129,7 @@ func (k *clientConn) invoked(m *wire.Message) error {
 	}
 	var args []wire.Raw
 	if m.ArgumentsErr == nil {
-		args = copyArguments(nil, m.Arguments)
+		args, _ = copyArguments(nil, m.Arguments)
 	}
 	answered := false
 	for _, h := range handlers {

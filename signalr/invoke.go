@@ -20,7 +20,8 @@ type invocation struct {
 	id          string // "": no answer is wanted
 	target      string // for error sentences
 	method      *method
-	args        []wire.Raw // own memory
+	args        []wire.Raw // own memory, until the call is bound
+	kept        int        // of inbound.kept, guarded by inbound.mu
 	argsErr     error
 	stream      bool   // the client wants a stream
 	refusal     string // not empty: the answer is this error, nothing is called
@@ -59,7 +60,7 @@ func (c *Conn) invoked(m *wire.Message) error {
 	if c.hub.telemetry.tracer != nil {
 		inv.continueTrace(m.Headers)
 	}
-	inv.args = copyArguments(inv.few.args[:0], m.Arguments)
+	inv.args, inv.kept = copyArguments(inv.few.args[:0], m.Arguments)
 	if inv.method == nil {
 		inv.refusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Method does not exist.", inv.target)
 		return c.queueInvocation(inv)
@@ -76,9 +77,8 @@ func (c *Conn) invoked(m *wire.Message) error {
 }
 
 // copyArguments makes the arguments outlive the call of Receive: it appends
-// them to own, which must be empty.
-func copyArguments(own, args []wire.Raw) []wire.Raw {
-	total := 0
+// them to own, which must be empty. total is their size.
+func copyArguments(own, args []wire.Raw) (copied []wire.Raw, total int) {
 	for _, a := range args {
 		total += len(a)
 	}
@@ -89,13 +89,14 @@ func copyArguments(own, args []wire.Raw) []wire.Raw {
 		memory = append(memory, a...)
 		own = append(own, memory[start:len(memory):len(memory)])
 	}
-	return own
+	return own, total
 }
 
 // startBeside starts a stream, or a call with uploads.
 func (c *Conn) startBeside(inv *invocation, streamIDs []string) error {
 	in := &c.in
 	in.mu.Lock()
+	in.await(func() bool { return c.roomFor(inv.kept) })
 	if in.over {
 		in.mu.Unlock()
 		return errStop
@@ -111,10 +112,12 @@ func (c *Conn) startBeside(inv *invocation, streamIDs []string) error {
 		inv.lateRefusal = c.addUploads(inv, streamIDs)
 	}
 	in.streams++
+	in.kept += inv.kept
 	c.makeCancellable(inv)
 	in.mu.Unlock()
 	c.hub.start(func() {
 		c.run(inv)
+		c.begun(inv) // if it did not come to its method
 		in.mu.Lock()
 		in.streams--
 		in.mu.Unlock()
@@ -140,22 +143,12 @@ func (c *Conn) queueInvocation(inv *invocation) error {
 	in := &c.in
 	limit := c.hub.opts.Limits.PendingInvocations
 	in.mu.Lock()
-	for limit > 0 && len(in.pending) >= limit && !in.over {
-		if in.space == nil {
-			in.space = make(chan struct{})
-		}
-		space := in.space
-		in.mu.Unlock()
-		select {
-		case <-space:
-		case <-in.done:
-		}
-		in.mu.Lock()
-	}
 	defer in.mu.Unlock()
+	in.await(func() bool { return (limit <= 0 || len(in.pending) < limit) && c.roomFor(inv.kept) })
 	if in.over {
 		return errStop
 	}
+	in.kept += inv.kept
 	inv.slot = true
 	if inv.refusal == "" {
 		c.makeCancellable(inv)
@@ -185,13 +178,16 @@ func (c *Conn) work(inv *invocation) {
 	}
 }
 
-// begun is called when an invocation has come to its method: the next one may
-// begin, if there is a turn for it. So methods of one connection begin in the
-// order of the calls, however many run at once.
+// begun is called when an invocation has come to its method: its arguments are
+// kept no longer, and the next one may begin, if there is a turn for it. So
+// methods of one connection begin in the order of the calls, however many run
+// at once.
 func (c *Conn) begun(inv *invocation) {
 	in := &c.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.letGo(inv.kept)
+	inv.kept = 0
 	if in.begins != inv {
 		return
 	}
@@ -217,10 +213,7 @@ func (in *inbound) next() *invocation {
 	inv := in.pending[0]
 	in.pending[0] = nil
 	in.pending = in.pending[1:]
-	if in.space != nil {
-		close(in.space)
-		in.space = nil
-	}
+	in.signalSpace()
 	in.begins = inv
 	return inv
 }
@@ -370,6 +363,7 @@ func (e *wrongArguments) Unwrap() error { return e.error }
 func (c *Conn) call(inv *invocation) (reflect.Value, error) {
 	m := inv.method
 	values, err := m.bind(c.proto, inv)
+	inv.args, inv.few.args = nil, [len(inv.few.args)]wire.Raw{}
 	if err != nil {
 		return reflect.Value{}, &wrongArguments{err}
 	}
@@ -389,9 +383,7 @@ func (c *Conn) call(inv *invocation) (reflect.Value, error) {
 			upload++
 		}
 	}
-	if inv.slot {
-		c.begun(inv)
-	}
+	c.begun(inv)
 	result, err := c.hub.filtered(inv, values)
 	if err != nil {
 		return result, &callFailed{err}

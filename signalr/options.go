@@ -163,6 +163,11 @@ type Limits struct {
 	// PendingInvocations is how many plain invocations of one connection wait
 	// for their turn; beyond that reading from it pauses. Default 1024.
 	PendingInvocations int
+	// PendingBytes is how many bytes of arguments and of uploaded items one
+	// connection keeps for methods that have not taken them yet; beyond that
+	// reading from it pauses. A message that is larger is taken when nothing
+	// else is kept. Default 4 MiB.
+	PendingBytes int
 	// Streams is how many streams of one connection run at once, down and up
 	// each; an invocation beyond that fails. Default 1024.
 	Streams int
@@ -255,6 +260,7 @@ func (o HubOptions) withDefaults() HubOptions {
 	setDefault(&o.MessagePackNames, AsDeclared)
 	setDefault(&o.ShutdownWindow, 2*time.Second)
 	setDefault(&o.Limits.PendingInvocations, 1024)
+	setDefault(&o.Limits.PendingBytes, 4<<20)
 	setDefault(&o.Limits.Streams, 1024)
 	setDefault(&o.Limits.GroupsPerConnection, 10_000)
 	setDefault(&o.Limits.GroupNameBytes, 1024)

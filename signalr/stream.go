@@ -71,8 +71,7 @@ type upload struct {
 	id        string
 	items     chan wire.Raw // closed at the end of the stream
 	failed    error         // why it ended, set before
-	abandoned bool          // guarded by inbound.mu
-	unread    chan struct{} // closed when nobody reads any more
+	abandoned bool          // nobody reads any more; guarded by inbound.mu
 }
 
 var (
@@ -93,7 +92,7 @@ func (c *Conn) addUploads(inv *invocation, ids []string) string {
 		}
 	}
 	for _, id := range ids {
-		u := &upload{id: id, items: make(chan wire.Raw, c.hub.opts.StreamBufferCapacity), unread: make(chan struct{})}
+		u := &upload{id: id, items: make(chan wire.Raw, c.hub.opts.StreamBufferCapacity)}
 		if c.in.uploads == nil {
 			c.in.uploads = make(map[string]*upload)
 		}
@@ -103,25 +102,22 @@ func (c *Conn) addUploads(inv *invocation, ids []string) string {
 	return ""
 }
 
-// uploaded takes in an item. It blocks while the stream's buffer is full.
+// uploaded takes in an item. It blocks while the stream's buffer is full, or the
+// connection keeps too much.
 func (c *Conn) uploaded(m *wire.Message) error {
-	c.in.mu.Lock()
-	u := c.in.uploads[m.InvocationID]
-	c.in.mu.Unlock()
-	if u == nil {
-		return nil // over, or never there
-	}
-	select {
-	case u.items <- append(wire.Raw(nil), m.Item...):
-		return nil
-	default:
-	}
-	select {
-	case u.items <- append(wire.Raw(nil), m.Item...):
-	case <-u.unread:
-	case <-c.in.done:
+	in := &c.in
+	in.mu.Lock()
+	u := in.uploads[m.InvocationID]
+	in.await(func() bool { return u == nil || u.abandoned || len(u.items) < cap(u.items) && c.roomFor(len(m.Item)) })
+	defer in.mu.Unlock()
+	switch {
+	case in.over:
 		return errStop
+	case u == nil || u.abandoned: // over, or never there
+		return nil
 	}
+	in.kept += len(m.Item)
+	u.items <- append(wire.Raw(nil), m.Item...) // has room: nobody else sends
 	return nil
 }
 
@@ -191,6 +187,10 @@ func (u *upload) receive(inv *invocation) (raw wire.Raw, more bool, err error) {
 	if !more {
 		return nil, false, u.failed
 	}
+	in := &inv.conn.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.letGo(len(raw))
 	return raw, true, nil
 }
 
@@ -206,10 +206,11 @@ func (in *inbound) abandon(u *upload) {
 	if in.uploads[u.id] == u {
 		delete(in.uploads, u.id)
 	}
-	if !u.abandoned {
-		u.abandoned = true
-		close(u.unread)
+	u.abandoned = true
+	for len(u.items) > 0 { // its one reader is the caller, or gone
+		in.letGo(len(<-u.items))
 	}
+	in.signalSpace()
 }
 
 // bindStreamError is what the reader of an upload gets for an item that does
