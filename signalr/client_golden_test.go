@@ -2,17 +2,17 @@ package signalr
 
 import (
 	"bytes"
-	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"iter"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
+	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,21 +25,24 @@ import (
 type scripted struct {
 	t       *testing.T
 	proto   wire.Protocol
-	version int // of the handshake
-	session transport.Session
+	version int  // of the handshake that is expected
+	strict  bool // the client's bytes must be the recorded ones
 
-	mu     sync.Mutex
-	script []line
-	in     []byte
-	out    []byte
-	shaken bool
-	end    bool // the server's Close is in out
+	mu      sync.Mutex
+	session transport.Session
+	script  []line
+	in      []byte
+	out     []byte
+	shaken  bool
+	over    bool // the server ends the connection behind out
+	pings   int
 }
 
 // line is one message of a conversation.
 type line struct {
 	client bool
 	msg    wire.Message
+	bytes  []byte
 }
 
 // ourID turns an id of the JavaScript client, which counts from 0, into ours,
@@ -51,38 +54,65 @@ func ourID(id string) string {
 	return id
 }
 
-// readScript reads a recording from behind the handshake up to the first Close,
-// without the pings, of which nobody knows when they come.
-// js: the client counts like the official one in JavaScript.
-func readScript(t *testing.T, file string, proto wire.Protocol, js bool) (script []line) {
+// said is the bytes of one side of a conversation, in order.
+type said struct {
+	client bool
+	bytes  []byte
+}
+
+// readSaid reads what both sides said over the transport of a recording.
+func readSaid(t *testing.T, r recording) (all []said) {
 	t.Helper()
-	shaken := map[string]bool{}
-	for _, piece := range readPieces(t, file) {
-		buf := piece.data
-		if !shaken[piece.from] {
-			shaken[piece.from] = true
+	if r.kind == WebSockets {
+		for _, f := range readFrames(t, r.file) {
+			if f.Kind != "close" {
+				all = append(all, said{f.From == "client", f.bytes(t)})
+			}
+		}
+		return all
+	}
+	for _, e := range readExchanges(t, r.file) {
+		switch {
+		case strings.HasPrefix(e.HTTP, "POST /testhub?"):
+			all = append(all, said{true, e.payload(t)})
+		case e.From == "server":
+			all = append(all, said{false, e.said(t)})
+		}
+	}
+	return all
+}
+
+// readScript reads the messages of a recording behind the handshake, without
+// pings, up to the first Close. Where js is set the ids are made ours.
+func readScript(t *testing.T, r recording, js bool) (script []line) {
+	t.Helper()
+	shaken := map[bool]bool{}
+	for _, piece := range readSaid(t, r) {
+		buf := piece.bytes
+		if len(buf) > 0 && !shaken[piece.client] {
+			shaken[piece.client] = true
 			_, buf, _ = bytes.Cut(buf, []byte{wire.Separator})
 		}
 		for len(buf) > 0 {
-			inside, n, err := proto.Split(buf, 0)
+			inside, n, err := r.proto.Split(buf, 0)
 			if err != nil || n == 0 {
 				t.Fatalf("%q: %v", buf, err)
 			}
 			var m wire.Message
-			if err := proto.Parse(append([]byte(nil), inside...), &m); err != nil {
+			if err := r.proto.Parse(bytes.Clone(inside), &m); err != nil {
 				t.Fatal(err)
 			}
+			l := line{piece.client, m, buf[:n]}
 			buf = buf[n:]
-			if js {
-				m = ours(m)
-			}
 			if m.Type == wire.Ping {
 				continue
 			}
-			if m.Type == wire.Close && piece.from == "client" {
-				return script
+			if js {
+				l.msg = asOurs(m)
 			}
-			script = append(script, line{piece.from == "client", m})
+			if m.Type != wire.Close || !piece.client {
+				script = append(script, l)
+			}
 			if m.Type == wire.Close {
 				return script
 			}
@@ -91,8 +121,9 @@ func readScript(t *testing.T, file string, proto wire.Protocol, js bool) (script
 	return script
 }
 
-// ours turns a message of the JavaScript client, or to it, into one of ours.
-func ours(m wire.Message) wire.Message {
+// asOurs makes a message of the JavaScript client, or for it, what it would be
+// with ours: other ids, and other words where a handler or an upload fails.
+func asOurs(m wire.Message) wire.Message {
 	m.InvocationID = ourID(m.InvocationID)
 	for i, id := range m.StreamIDs {
 		m.StreamIDs[i] = ourID(id)
@@ -104,50 +135,17 @@ func ours(m wire.Message) wire.Message {
 	return m
 }
 
-// piece is what one side has sent, in the order of the recording.
-type piece struct {
-	from string
-	data []byte
-}
-
-// readPieces reads the frames of a WebSocket, or the POSTs, polls and events.
-func readPieces(t *testing.T, file string) (pieces []piece) {
-	t.Helper()
-	if !strings.Contains(file, "/http/") {
-		for _, f := range readFrames(t, file) {
-			if f.Kind != "close" {
-				pieces = append(pieces, piece{f.From, f.bytes(t)})
-			}
-		}
-		return pieces
-	}
-	polls := map[*exchange]bool{} // answers that carry messages
-	for _, e := range readExchanges(t, file) {
-		method, target, _ := strings.Cut(e.HTTP, " ")
-		switch {
-		case method == http.MethodGet && e.answer != nil && e.answer.Headers["content-type"] == "application/octet-stream":
-			polls[e.answer] = true
-		case method == http.MethodPost && strings.Contains(target, "?id="), polls[e]:
-			if data := e.payload(t); len(data) > 0 {
-				pieces = append(pieces, piece{e.From, data})
-			}
-		case e.Chunk != nil && strings.HasSuffix(e.Text, "\x1e"): // the rest is the form of an event
-			pieces = append(pieces, piece{e.From, []byte(e.Text)})
-		}
-	}
-	return pieces
-}
-
 func (s *scripted) Receive(p []byte) error {
 	s.mu.Lock()
 	s.in = append(s.in, p...)
 	if !s.shaken {
 		req, n, err := wire.ParseHandshakeRequest(s.in, 0)
 		if err != nil || n == 0 || req.Protocol != s.proto.Name() || req.Version != s.version {
-			s.t.Errorf("handshake %q", s.in)
+			s.t.Errorf("handshake %q, want version %d", s.in, s.version)
 		}
 		s.shaken, s.in = true, s.in[n:]
 		s.out = wire.AppendHandshakeResponse(s.out, "")
+		s.session.SetBinary(s.proto.Binary())
 	}
 	for {
 		inside, n, err := s.proto.Split(s.in, 0)
@@ -161,7 +159,7 @@ func (s *scripted) Receive(p []byte) error {
 		if err := s.proto.Parse(inside, &m); err != nil {
 			s.t.Error(err)
 		}
-		s.heard(&m)
+		s.heard(&m, s.in[:n])
 		s.in = s.in[n:]
 	}
 	s.mu.Unlock()
@@ -171,8 +169,17 @@ func (s *scripted) Receive(p []byte) error {
 
 // heard compares a message of the client with the next one of the recording,
 // and answers what follows there.
-func (s *scripted) heard(m *wire.Message) {
-	if m.Type == wire.Ping || m.Type == wire.Close || len(s.script) == 0 {
+func (s *scripted) heard(m *wire.Message, frame []byte) {
+	switch m.Type {
+	case wire.Ping:
+		s.pings++
+		return
+	case wire.Close:
+		s.over = true
+		return
+	}
+	if len(s.script) == 0 {
+		s.t.Errorf("the client says %q, which it did not", frame)
 		return
 	}
 	want := s.script[0]
@@ -183,9 +190,13 @@ func (s *scripted) heard(m *wire.Message) {
 	if diff := cmp.Diff(shown(&want.msg), shown(m)); diff != "" {
 		s.t.Errorf("the client's message (-recorded +ours):\n%s", diff)
 	}
+	if s.strict && !bytes.Equal(want.bytes, frame) {
+		s.t.Errorf("the client's bytes are %q, recorded are %q", frame, want.bytes)
+	}
 	for len(s.script) > 0 && !s.script[0].client {
-		s.out = s.proto.Append(s.out, &s.script[0].msg)
-		s.end = s.script[0].msg.Type == wire.Close
+		next := &s.script[0].msg
+		s.out = s.proto.Append(s.out, next)
+		s.over = s.over || next.Type == wire.Close
 		s.script = s.script[1:]
 	}
 }
@@ -201,7 +212,7 @@ func (s *scripted) Next(dst []byte, _ int) ([]byte, bool, bool) {
 	defer s.mu.Unlock()
 	dst = append(dst, s.out...)
 	s.out = nil
-	return dst, false, s.end
+	return dst, false, s.over
 }
 
 func (s *scripted) PeerClosed() {}
@@ -209,271 +220,130 @@ func (s *scripted) Lost()       {}
 func (s *scripted) Resumed()    {}
 func (s *scripted) Ended(error) {}
 
-// goldenObject is the argument of EchoObject: name in JSON, Name in MessagePack.
-type goldenObject struct {
-	Name  string
-	Value int
-}
-
-// asks does what the recorded client did, each call awaited.
-var asks = map[string]func(t *testing.T, ctx context.Context, c *Client, detailed bool){
-	"calls": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
-		var text string
-		var sum int
-		var object goldenObject
-		answer(t, c.Invoke(ctx, "Echo", &text, "hello"), "")
-		answer(t, c.Invoke(ctx, "Add", &sum, 2, 3), "")
-		answer(t, c.Invoke(ctx, "Nothing", nil), "")
-		answer(t, c.Invoke(ctx, "EchoObject", &object, goldenObject{"n", 7}), "")
-		var mu sync.Mutex
-		var got []any
-		c.On("Message", func(s string) { mu.Lock(); defer mu.Unlock(); got = append(got, s) })
-		numbers := make(chan struct{})
-		c.On("Number", func(n int) {
-			mu.Lock()
-			defer mu.Unlock()
-			if got = append(got, n); n == 2 {
-				close(numbers)
-			}
-		})
-		answer(t, c.Send(ctx, "SendToCaller", "你好 <b>"), "")
-		answer(t, c.Invoke(ctx, "Burst", nil, 3), "")
-		<-numbers
-		if text != "hello" || sum != 5 || object != (goldenObject{"n", 7}) {
-			t.Errorf("answers %q %d %v", text, sum, object)
-		}
-		if diff := cmp.Diff([]any{"你好 <b>", 0, 1, 2}, got); diff != "" {
-			t.Error(diff)
-		}
-	},
-	"errors": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
-		answer(t, c.Invoke(ctx, "NoSuchMethod", nil), "Method does not exist.")
-		detail := func(text string) string {
-			if detailed {
-				return text
-			}
-			return "on the server."
-		}
-		answer(t, c.Invoke(ctx, "Add", nil, 1), detail("provides 1 argument(s)"))
-		answer(t, c.Invoke(ctx, "Add", nil, 1, 2, 3), detail("provides 3 argument(s)"))
-		answer(t, c.Invoke(ctx, "Add", nil, "a", "b"), detail("Error binding arguments"))
-		answer(t, c.Invoke(ctx, "Throw", nil, "secret"), detail("InvalidOperationException: secret"))
-		answer(t, c.Invoke(ctx, "ThrowHub", nil, "no such task"), "HubException: no such task")
-		answer(t, c.Invoke(ctx, "Counter", nil, 1, 0), "streaming 'Counter' method with a non-streaming")
-		_, err := collect(Stream[string](ctx, c, "Echo", "a"), 0)
-		answer(t, err, "non-streaming 'Echo'")
-		_, err = collect(Stream[string](ctx, c, "NoSuchStream"), 0)
-		answer(t, err, "Method does not exist.")
-		answer(t, c.Send(ctx, "NoSuchMethod"), "")
-		answer(t, c.Invoke(ctx, "Echo", nil, "still here"), "")
-	},
-	"results": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
-		off := c.On("Ask", func(question string) (string, error) {
-			if question == "bad" {
-				return "", errors.New("nope")
-			}
-			return question + "!", nil
-		})
-		var s string
-		answer(t, c.Invoke(ctx, "AskCaller", &s, "sure"), "")
-		answer(t, c.Invoke(ctx, "AskCaller", nil, "bad"), "nope")
-		off()
-		answer(t, c.Invoke(ctx, "AskCaller", nil, "nobody"), "Client didn't provide a result.")
-		if s != "sure!" {
-			t.Errorf("the answer is %q", s)
-		}
-	},
-	"abort": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
-		answer(t, c.Send(ctx, "Abort"), "")
-	},
-	"toolarge": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
-		if err := c.Invoke(ctx, "Echo", nil, strings.Repeat("x", 33_000)); !errors.Is(err, ErrConnectionClosed) {
-			t.Errorf("got %v", err)
-		}
-	},
-	"skip": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
-		answer(t, c.Invoke(ctx, "Echo", nil, "x"), "")
-	},
-	"idle": func(*testing.T, context.Context, *Client, bool) {},
-	"dotnet11-client": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
-		answer(t, c.Invoke(ctx, "Echo", nil, "x"), "")
-		counted, err := collect(Stream[int](ctx, c, "Counter", 2, 0), 0)
-		answer(t, err, "")
-		if len(counted) != 2 {
-			t.Errorf("stream %v", counted)
-		}
-	},
-	"streams": func(t *testing.T, ctx context.Context, c *Client, detailed bool) {
-		counted, err := collect(Stream[int](ctx, c, "Counter", 3, 0), 0)
-		answer(t, err, "")
-		_, err = collect(Stream[int](ctx, c, "FailAfter", 2), 0)
-		answer(t, err, "stream failed")
-		_, err = collect(Stream[int](ctx, c, "Counter", 100000, 20), 2)
-		answer(t, err, "")
-		var joined string
-		answer(t, c.Invoke(ctx, "Concat", &joined, uploadOf(nil, "a", "b")), "")
-		answer(t, c.Invoke(ctx, "Concat", nil, uploadOf(errors.New("up failed"))), "up failed")
-		upper, err := collect(Stream[string](ctx, c, "Upper", uploadOf(nil, "a")), 0)
-		answer(t, err, "")
-		if len(counted) != 3 || joined != "ab" || len(upper) != 1 || upper[0] != "A" {
-			t.Errorf("streams %v %q %v", counted, joined, upper)
-		}
-	},
-}
-
-// collect reads a stream to its end, or n items of it.
-func collect[T any](stream iter.Seq2[T, error], n int) (items []T, err error) {
-	for v, err := range stream {
-		if err != nil {
-			return items, err
-		}
-		if items = append(items, v); len(items) == n {
-			break
-		}
-	}
-	return items, nil
-}
-
-func uploadOf(fail error, items ...string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		for _, s := range items {
-			if !yield(s, nil) {
-				return
-			}
-		}
-		if fail != nil {
-			yield("", fail)
-		}
-	}
-}
-
-func answer(t *testing.T, err error, want string) {
-	t.Helper()
-	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-		t.Errorf("got %v, want %q", err, want)
-	}
-}
-
-// TestClientGolden has the client do what the official one did, over the same
-// transport, against what ASP.NET Core answered, and compares its messages.
+// TestClientGolden has the client do what the official ones did, over the same
+// transport, against what ASP.NET Core answered, and compares its messages and
+// requests. Each of the recordings is gone through.
 func TestClientGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/conversations/*.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	more, err := filepath.Glob("testdata/conversations/http/*.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(files, more...) {
-		name := strings.TrimPrefix(file, "testdata/conversations/")
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			opts := ClientOptions{Transports: []Transport{WebSockets}, Protocol: "json"}
-			if strings.Contains(name, "messagepack") {
-				opts.Protocol = "messagepack"
+	eachRecording(t, func(t *testing.T, r recording) {
+		synctest.Test(t, func(t *testing.T) {
+			switch r.what {
+			case "stateful":
+				clientStatefulGolden(t, r)
+			case "dotnet11-refresh":
+				clientRefreshGolden(t, r)
+			case "dotnet11-client":
+				r.kind = LongPolling
+				clientGolden(t, r)
+				r.kind = WebSockets
+				clientGolden(t, r)
+			default:
+				clientGolden(t, r)
 			}
-			if strings.Contains(name, "http/") {
-				opts.Transports = []Transport{LongPolling}
-			}
-			if strings.Contains(name, "ServerSentEvents") {
-				opts.Transports = []Transport{ServerSentEvents}
-			}
-			what, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, "http/"), "without-details."), ".")
-			goldenClient(t, file, what, !strings.Contains(name, "without-details"), opts)
 		})
-	}
+	})
 }
 
-func goldenClient(t *testing.T, file, what string, detailed bool, opts ClientOptions) {
-	ask := asks[what]
-	if ask == nil {
-		t.Fatal("nobody asks this")
-	}
-	opts.SkipNegotiation = what == "skip"
-	opts.StatefulReconnect = what == "dotnet11-client"
-	closed := make(chan error, 1)
-	opts.OnClosed = func(err error) { closed <- err }
-	server := &scripted{t: t, version: 1}
-	if opts.StatefulReconnect && opts.Transports[0] == WebSockets {
-		server.version = 2
+func clientGolden(t *testing.T, r recording) {
+	dotnet := r.what == "dotnet11-client"
+	s := &scripted{t: t, proto: r.proto, version: 1, strict: dotnet, script: readScript(t, r, !dotnet)}
+	if dotnet && r.kind == WebSockets {
+		s.version = 2
 	}
 	endpoint := transport.NewEndpoint(transport.EndpointOptions{
 		AllowStateful: func(*http.Request) bool { return true },
-		Accept:        func(s transport.Session) (transport.Application, error) { server.session = s; return server, nil },
+		Accept: func(session transport.Session) (transport.Application, error) {
+			s.session = session
+			return s, nil
+		},
 	})
-	web := httptest.NewServer(endpoint)
-	defer web.Close()
-	c := NewClient(web.URL+"/testhub", opts)
-	server.proto, server.script = c.protocol, readScript(t, file, c.protocol, what != "dotnet11-client")
-	ctx, cancel := context.WithTimeout(t.Context(), clientPatience)
-	defer cancel()
-	var last wire.Message
-	if n := len(server.script); n > 0 { // nothing is left of idle
-		last = server.script[n-1].msg
+	var mu sync.Mutex
+	asked := map[string]bool{}
+	closed := make(chan error, 1)
+	opts := ClientOptions{
+		Protocol: r.proto.Name(), Transports: []Transport{r.kind}, SkipNegotiation: r.what == "skip", StatefulReconnect: dotnet,
+		OnClosed: func(err error) { closed <- err },
+		HTTPClient: serveInMemory(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			asked[requestForm(r.Method, r.URL, r.Header.Get("Accept"))] = true
+			mu.Unlock()
+			endpoint.ServeHTTP(w, r)
+		})),
 	}
-	if err := c.Start(ctx); err != nil {
+	if r.what == "idle" {
+		opts.KeepAliveInterval = time.Second
+	}
+	c := NewClient("http://memory/testhub", opts)
+	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ask(t, ctx, c, detailed)
-	if last.Type == wire.Close {
-		cause := <-closed
-		if (cause != nil) != last.HasError || cause != nil && !strings.Contains(cause.Error(), last.Error) {
-			t.Errorf("closed because of %v, the server said %q", cause, last.Error)
+	asks[r.what](t, t.Context(), c, r.detailed)
+	if r.what == "abort" || r.what == "toolarge" {
+		if err := <-closed; (err == nil) != (r.what == "abort") {
+			t.Errorf("closed: %v", err)
 		}
 	}
-	if err := c.Stop(ctx); err != nil {
+	if err := c.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := endpoint.Shutdown(ctx); err != nil {
+	if err := endpoint.Shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
-	server.mu.Lock()
-	defer server.mu.Unlock()
-	if len(server.script) > 0 {
-		t.Errorf("%d messages of the recording are left", len(server.script))
+	synctest.Wait() // nobody else is at work
+	if len(s.script) > 0 {
+		t.Errorf("%d messages of the recording are left", len(s.script))
+	}
+	if polls := r.kind == LongPolling; r.what == "idle" && (s.pings == 0) != polls {
+		t.Errorf("%d pings over %v", s.pings, r.kind)
+	}
+	recorded := recordedForms(t, r)
+	for form := range asked {
+		if !recorded[form] {
+			t.Errorf("the recorded client sent no %s, only %v", form, recorded)
+		}
 	}
 }
 
-// FuzzClient gives a client any bytes from its server, in pieces.
-func FuzzClient(f *testing.F) {
-	f.Add([]byte("{}\x1e{\"type\":1,\"target\":\"M\",\"arguments\":[1]}\x1e{\"type\":7}\x1e"), uint8(3), false)
-	f.Add([]byte("{}\x1e{\"type\":2,\"invocationId\":\"1\",\"item\":1}\x1e{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e"), uint8(200), false)
-	f.Add([]byte("{}\x1e{\"type\":9,\"sequenceId\":1}\x1e{\"type\":1,\"target\":\"Q\",\"invocationId\":\"a\",\"arguments\":[1]}\x1e{\"type\":8,\"sequenceId\":-1}\x1e"), uint8(2), false)
-	f.Add([]byte("{}\x1e\x0d\x96\x01\x80\xa11\xa1M\x91\xa1x\x90"), uint8(7), true)
-	f.Fuzz(func(t *testing.T, data []byte, step uint8, pack bool) {
-		opts := ClientOptions{QueueMessages: 4}
-		if pack {
-			opts.Protocol = "messagepack"
-		}
-		c := NewClient("http://example.test", opts)
-		c.On("M", func(v any) {})
-		c.On("Q", func(v any) any { return v })
-		k := newClientConn(c, quietSession{stateful: step%2 == 0})
-		k.calls["1"] = &pendingCall{id: "1", stream: true, changed: make(chan struct{}, 1)}
-		for rest := data; len(rest) > 0; {
-			n := min(len(rest), 1+int(step))
-			if k.Receive(rest[:n]) != nil {
-				break
-			}
-			if rest = rest[n:]; len(rest)%7 == 0 {
-				k.Lost()
-				k.Resumed()
-				k.Next(nil, 100)
-			}
-		}
-		k.Ended(nil)
-	})
+// requestForm is what is compared of a request: the method, the path, the
+// parameters and whether a stream of events is wanted. JavaScript adds the time
+// as _ to its polls.
+func requestForm(method string, u *url.URL, accept string) string {
+	q := u.Query()
+	if q.Has("id") {
+		q.Set("id", "...")
+	}
+	q.Del("_")
+	if accept != "text/event-stream" {
+		accept = ""
+	}
+	return fmt.Sprint(method, " ", u.Path, "?", q.Encode(), " ", accept)
 }
 
-// quietSession is a session without a transport.
-type quietSession struct {
-	transport.Session
-	stateful bool
+// recordedForms are those of the recorded client. DELETE is among them for all
+// of long polling: whether it comes before the end is random.
+func recordedForms(t *testing.T, r recording) map[string]bool {
+	t.Helper()
+	data, err := os.ReadFile(r.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := map[string]bool{"DELETE /testhub?id=... ": r.kind == LongPolling}
+	for _, raw := range bytes.Split(bytes.TrimSpace(data), []byte("\n")) {
+		var e struct {
+			From, HTTP string
+			Headers    map[string]string
+		}
+		if err := json.Unmarshal(raw, &e); err != nil {
+			t.Fatal(err)
+		}
+		method, path, _ := strings.Cut(strings.TrimSuffix(e.HTTP, " HTTP/1.1"), " ")
+		if e.From != "client" || method == "" {
+			continue
+		}
+		u, err := url.Parse(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms[requestForm(method, u, e.Headers["accept"])] = true
+	}
+	return forms
 }
-
-func (q quietSession) StatefulOffered() bool { return q.stateful }
-func (quietSession) SetStateful(bool)        {}
-func (quietSession) SetBinary(bool)          {}
-func (quietSession) Flush()                  {}
-func (quietSession) Close()                  {}

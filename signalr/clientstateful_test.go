@@ -2,16 +2,14 @@ package signalr
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -433,61 +431,55 @@ func statefulShown(m *wire.Message) string {
 	return fmt.Sprintf("%s sequence %d", shown(m), m.SequenceID)
 }
 
-// TestClientStatefulGolden has the client go through the recorded cut.
-func TestClientStatefulGolden(t *testing.T) {
-	for _, protocol := range []string{"json", "messagepack"} {
-		t.Run(protocol, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, s := connectCable(t, ClientOptions{StatefulReconnect: true, Protocol: protocol})
-				if s.version != 2 {
-					t.Errorf("handshake version %d", s.version)
+// clientStatefulGolden has the client go through the recorded cut.
+func clientStatefulGolden(t *testing.T, r recording) {
+	c, s := connectCable(t, ClientOptions{StatefulReconnect: true, Protocol: r.proto.Name()})
+	if s.version != 2 {
+		t.Errorf("handshake version %d", s.version)
+	}
+	var numbers atomic.Int32
+	c.On("Number", func(int) { numbers.Add(1) })
+	cut, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ctx := t.Context()
+		answer(t, c.Invoke(ctx, "Burst", nil, 3), "")
+		answer(t, c.Invoke(ctx, "Echo", nil, "before the cut"), "")
+		<-cut
+		time.Sleep(300 * time.Millisecond)
+		answer(t, c.Invoke(ctx, "Echo", nil, "after the cut"), "")
+		answer(t, c.Invoke(ctx, "Burst", nil, 2), "")
+		time.Sleep(1500 * time.Millisecond)
+		answer(t, c.Stop(ctx), "")
+	}()
+	var heard []wire.Message
+	for _, line := range readStateful(t, r) {
+		switch {
+		case line.cut:
+			synctest.Wait()
+			s.lose()
+			s.comeBack()
+			close(cut)
+		case !line.client:
+			s.say(line.msg)
+		default:
+			for tries := 0; len(heard) == 0 && tries < 300; tries++ {
+				if heard = s.heard(); len(heard) == 0 {
+					time.Sleep(10 * time.Millisecond)
 				}
-				var numbers atomic.Int32
-				c.On("Number", func(int) { numbers.Add(1) })
-				cut, stopped := make(chan struct{}), make(chan struct{})
-				go func() {
-					defer close(stopped)
-					ctx := t.Context()
-					answer(t, c.Invoke(ctx, "Burst", nil, 3), "")
-					answer(t, c.Invoke(ctx, "Echo", nil, "before the cut"), "")
-					<-cut
-					time.Sleep(300 * time.Millisecond)
-					answer(t, c.Invoke(ctx, "Echo", nil, "after the cut"), "")
-					answer(t, c.Invoke(ctx, "Burst", nil, 2), "")
-					time.Sleep(1500 * time.Millisecond)
-					answer(t, c.Stop(ctx), "")
-				}()
-				var heard []wire.Message
-				for _, line := range readStateful(t, protocol, c.protocol) {
-					switch {
-					case line.cut:
-						synctest.Wait()
-						s.lose()
-						s.comeBack()
-						close(cut)
-					case !line.client:
-						s.say(line.msg)
-					default:
-						for tries := 0; len(heard) == 0 && tries < 300; tries++ {
-							if heard = s.heard(); len(heard) == 0 {
-								time.Sleep(10 * time.Millisecond)
-							}
-						}
-						if len(heard) == 0 {
-							t.Fatalf("the client does not say %s", statefulShown(&line.msg))
-						}
-						if diff := cmp.Diff(statefulShown(&line.msg), statefulShown(&heard[0])); diff != "" {
-							t.Errorf("the client's message (-recorded +ours):\n%s", diff)
-						}
-						heard = heard[1:]
-					}
-				}
-				<-stopped
-				if numbers.Load() != 5 {
-					t.Errorf("%d numbers, want 5", numbers.Load())
-				}
-			})
-		})
+			}
+			if len(heard) == 0 {
+				t.Fatalf("the client does not say %s", statefulShown(&line.msg))
+			}
+			if diff := cmp.Diff(statefulShown(&line.msg), statefulShown(&heard[0])); diff != "" {
+				t.Errorf("the client's message (-recorded +ours):\n%s", diff)
+			}
+			heard = heard[1:]
+		}
+	}
+	<-stopped
+	if numbers.Load() != 5 {
+		t.Errorf("%d numbers, want 5", numbers.Load())
 	}
 }
 
@@ -498,45 +490,31 @@ type statefulLine struct {
 
 // readStateful reads the recording behind the handshake, without pings, with
 // our ids.
-func readStateful(t *testing.T, protocol string, proto wire.Protocol) (script []statefulLine) {
+func readStateful(t *testing.T, r recording) (script []statefulLine) {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata/stateful", "stateful.WebSockets."+protocol+".jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	frames, conn := 0, 0
-	for in := bufio.NewScanner(f); in.Scan(); {
-		var fr frame
-		var at struct{ Conn int }
-		if err := errors.Join(json.Unmarshal(in.Bytes(), &fr), json.Unmarshal(in.Bytes(), &at)); err != nil {
-			t.Fatal(err)
-		}
-		if fr.Kind == "" || fr.Kind == "close" {
+	frames := readFrames(t, r.file)
+	conn := frames[0].Conn
+	for _, f := range frames[2:] { // behind the handshake
+		if f.Kind == "close" {
 			continue
 		}
-		if frames++; frames <= 2 {
-			conn = at.Conn
-			continue // the handshake
-		}
-		if at.Conn != conn {
-			conn = at.Conn
+		if f.Conn != conn {
+			conn = f.Conn
 			script = append(script, statefulLine{cut: true})
 		}
-		for buf := fr.bytes(t); len(buf) > 0; {
-			inside, n, err := proto.Split(buf, 0)
+		for buf := f.bytes(t); len(buf) > 0; {
+			inside, n, err := r.proto.Split(buf, 0)
 			if err != nil || n == 0 {
 				t.Fatalf("%q: %v", buf, err)
 			}
 			var m wire.Message
-			if err := proto.Parse(append([]byte(nil), inside...), &m); err != nil {
+			if err := r.proto.Parse(bytes.Clone(inside), &m); err != nil {
 				t.Fatal(err)
 			}
-			buf = buf[n:]
-			m.InvocationID = ourID(m.InvocationID)
-			if m.Type != wire.Ping {
-				script = append(script, statefulLine{line: line{fr.From == "client", m}})
+			if m = asOurs(m); m.Type != wire.Ping {
+				script = append(script, statefulLine{line: line{f.From == "client", m, buf[:n]}})
 			}
+			buf = buf[n:]
 		}
 	}
 	return script

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,25 +21,6 @@ import (
 
 	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
-
-// TestGoldenHTTPConversations replays what the official clients said to
-// ASP.NET Core over long polling and server-sent events: each request after
-// the answers that preceded it, over real HTTP. Status and headers of every
-// answer, and all messages, are compared with the recording; how messages are
-// spread over polls and events is random, so is the end of a stop.
-func TestGoldenHTTPConversations(t *testing.T) {
-	files, err := filepath.Glob("testdata/conversations/http/*.jsonl")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no recordings", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			opts := HubOptions{EnableDetailedErrors: true, MaximumParallelInvocationsPerClient: 2, AllowStatefulReconnects: true}
-			replayHTTP(t, serveHub(t, referenceHub(opts)), readExchanges(t, file), strings.Contains(file, "messagepack"))
-		})
-	}
-}
 
 // exchange is a line of a recording: a request, an answer, or a piece of one.
 type exchange struct {
@@ -117,11 +97,12 @@ type conversation struct {
 	changed chan struct{}
 }
 
-func replayHTTP(t *testing.T, url string, all []*exchange, binary bool) {
-	proto := wire.Protocol(wire.JSON)
-	if binary {
-		proto = wire.MessagePack
-	}
+// replayHTTP replays what was said over long polling or server-sent events:
+// each request after the answers that preceded it, over real HTTP. Status and
+// headers of every answer, and all messages, are compared with the recording;
+// how messages are spread over polls and events is random, so is the end of a
+// stop.
+func replayHTTP(t *testing.T, url string, all []*exchange, proto wire.Protocol) {
 	ctx, stop := context.WithCancel(t.Context())
 	c := &conversation{t: t, stop: ctx, changed: make(chan struct{}, 1)}
 	for _, e := range all {

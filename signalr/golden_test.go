@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -97,6 +96,8 @@ func referenceHub(opts HubOptions) *Hub {
 
 // frame is a line of a recorded conversation.
 type frame struct {
+	Conn int    `json:"conn"`
+	MS   int    `json:"ms"`
 	From string `json:"from"`
 	Kind string `json:"frame"`
 	Text string `json:"text"`
@@ -120,35 +121,31 @@ func (f frame) bytes(t *testing.T) []byte {
 	return b
 }
 
-// TestGoldenConversations replays what the official client said to ASP.NET
+// TestGoldenConversations replays what the official clients said to ASP.NET
 // Core, each message after the answer it waited for, and compares what the hub
-// answers.
+// answers. Each of the recordings is replayed.
 func TestGoldenConversations(t *testing.T) {
-	files, err := filepath.Glob("testdata/conversations/*.jsonl")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no recordings", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { replay(t, file) })
-		})
-	}
+	eachRecording(t, func(t *testing.T, r recording) {
+		switch {
+		case r.what == "stateful" || r.what == "idle" && r.kind == WebSockets:
+			synctest.Test(t, func(t *testing.T) { replayInTime(t, r) })
+		case r.what == "dotnet11-refresh":
+			synctest.Test(t, func(t *testing.T) { replayRefresh(t, r) })
+		case r.kind == WebSockets:
+			synctest.Test(t, func(t *testing.T) { replay(t, r) })
+		}
+		if r.kind != WebSockets || r.what == "dotnet11-client" { // the first half of it is long polling
+			replayHTTP(t, serveHub(t, referenceHub(r.hubOptions())), readExchanges(t, r.file), r.proto)
+		}
+	})
 }
 
-func replay(t *testing.T, file string) {
-	proto := wire.JSON
-	if strings.Contains(file, "messagepack") {
-		proto = wire.MessagePack
-	}
-	opts := HubOptions{EnableDetailedErrors: true, MaximumParallelInvocationsPerClient: 2}
-	if strings.Contains(file, "without-details") {
-		opts = HubOptions{}
-	}
-	h := referenceHub(opts)
+func replay(t *testing.T, r recording) {
+	h := referenceHub(r.hubOptions())
 	p := connectAs(t, h, "c1", context.Background(), "")
 	shaken := false
 	ids := map[string]string{} // recorded ids of client results to ours
-	for _, f := range readFrames(t, file) {
+	for _, f := range readFrames(t, r.file) {
 		data := f.bytes(t)
 		switch {
 		case f.Kind == "close" && f.From == "client":
@@ -173,12 +170,12 @@ func replay(t *testing.T, file string) {
 					data = data[3:]
 					continue
 				}
-				inside, n, err := proto.Split(data, 0)
+				inside, n, err := r.proto.Split(data, 0)
 				if err != nil || n == 0 {
 					t.Fatalf("recorded message is not whole: %q %v", data, err)
 				}
 				data = data[n:]
-				compareMessage(t, proto, inside, p, ids)
+				compareMessage(t, r.proto, inside, p, ids)
 			}
 		}
 	}

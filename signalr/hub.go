@@ -179,22 +179,20 @@ func (h *Hub) ofUser(user string) []*Conn {
 // now is the time since the hub was made, in nanoseconds.
 func (h *Hub) now() int64 { return int64(time.Since(h.epoch)) }
 
-// accept starts a connection: it waits for the handshake.
-func (h *Hub) accept(s transport.Session) (transport.Application, error) {
+// accept starts a connection: it waits for the handshake. A panic in a function
+// of the options refuses it.
+func (h *Hub) accept(s transport.Session) (app transport.Application, err error) {
 	h.sealed.Store(true)
-	r := s.Request()
 	c := &Conn{hub: h, session: s, id: s.ID(), keepAlive: h.opts.KeepAliveInterval}
 	ctx := context.Background()
-	if r != nil {
+	if r := s.Request(); r != nil {
 		ctx = context.WithoutCancel(r.Context())
-		if h.opts.KeepAlive != nil {
-			if d := h.opts.KeepAlive(r); d > 0 {
-				c.keepAlive = d
-			}
-		}
 	}
-	c.user = h.opts.UserID(ctx)
-	c.renew(ctx)
+	err = h.protect(func() error { c.consult(ctx); return nil })
+	if err != nil {
+		h.logFailure("connection refused", c, "HubOptions", err)
+		return nil, err
+	}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	c.sweeper = h.sweepers[h.dealt.Add(1)%uint64(len(h.sweepers))]
 	c.in.done = make(chan struct{})
@@ -205,6 +203,18 @@ func (h *Hub) accept(s transport.Session) (transport.Application, error) {
 	}
 	h.telemetry.began(c)
 	return (*application)(c), nil
+}
+
+// consult has the options say what they know of a new connection.
+func (c *Conn) consult(ctx context.Context) {
+	opts, r := &c.hub.opts, c.session.Request()
+	if r != nil && opts.KeepAlive != nil {
+		if d := opts.KeepAlive(r); d > 0 {
+			c.keepAlive = d
+		}
+	}
+	c.user = opts.UserID(ctx)
+	c.renew(ctx)
 }
 
 // admit adds a connection whose handshake is to come.

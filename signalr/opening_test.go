@@ -57,7 +57,7 @@ func (s *abortAtHandshake) SetStateful(on bool) {
 	s.socket.SetStateful(on)
 	if !s.aborted {
 		s.aborted = true
-		s.app.(*Conn).Abort()
+		s.app.(*application).conn().Abort()
 	}
 }
 

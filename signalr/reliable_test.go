@@ -25,7 +25,8 @@ type socket struct {
 	stateful bool
 	closing  bool
 	ended    bool
-	got      []string
+	got      []string // records of JSON
+	raw      []byte   // the same as bytes, of any protocol
 }
 
 func connectStateful(t *testing.T, h *Hub, version int) *socket {
@@ -72,6 +73,9 @@ func (s *socket) Flush() {
 			return
 		}
 		out, more, end := s.app.Next(nil, 100)
+		s.mu.Lock()
+		s.raw = append(s.raw, out...)
+		s.mu.Unlock()
 		for r := range strings.SplitAfterSeq(string(out), "\x1e") {
 			if r = strings.TrimSuffix(r, "\x1e"); r != "" {
 				s.mu.Lock()
@@ -116,7 +120,7 @@ func (s *socket) lose() {
 
 func (s *socket) comeBack() {
 	s.mu.Lock()
-	s.up, s.got = true, nil
+	s.up, s.got, s.raw = true, nil, nil
 	s.mu.Unlock()
 	s.app.Resumed()
 	s.Flush()

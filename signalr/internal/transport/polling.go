@@ -56,6 +56,7 @@ func (s *session) nextPoll(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
+	s.renew(r)
 	p := &poll{replaced: make(chan struct{}), done: make(chan struct{})}
 	s.mu.Lock()
 	if s.phase == over {
@@ -67,7 +68,6 @@ func (s *session) nextPoll(w http.ResponseWriter, r *http.Request) {
 	s.poll = p
 	s.activate(active)
 	s.mu.Unlock()
-	s.renew(r)
 
 	defer s.pollDone(p)
 	if previous != nil {
