@@ -276,7 +276,11 @@ func clientGolden(t *testing.T, r recording) {
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	asks[r.what](t, t.Context(), c, r.detailed)
+	if r.what == "idle" {
+		time.Sleep(3500 * time.Millisecond)
+	} else {
+		asks[r.what](t, t.Context(), c, r.detailed)
+	}
 	if r.what == "abort" || r.what == "toolarge" {
 		if err := <-closed; (err == nil) != (r.what == "abort") {
 			t.Errorf("closed: %v", err)

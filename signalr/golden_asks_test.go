@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -120,7 +119,6 @@ var asks = map[string]func(t *testing.T, ctx context.Context, c *Client, detaile
 	"skip": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
 		answer(t, c.Invoke(ctx, "Echo", nil, "x"), "")
 	},
-	"idle": func(*testing.T, context.Context, *Client, bool) { time.Sleep(3500 * time.Millisecond) },
 	"dotnet11-client": func(t *testing.T, ctx context.Context, c *Client, _ bool) {
 		var text string
 		answer(t, c.Invoke(ctx, "Echo", &text, "x"), "")
