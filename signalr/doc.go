@@ -92,6 +92,7 @@
 //	100000 B   StatefulReconnectBufferSize          unacknowledged, with stateful reconnect
 //	1          MaximumParallelInvocationsPerClient  plain invocations at once
 //	1024       Limits.PendingInvocations            plain invocations that wait
+//	4 MiB      Limits.PendingBytes                  their bytes, and those of uploaded items
 //	1024       Limits.Streams                       streams, down and up each
 //	10         StreamBufferCapacity                 items of an upload that wait
 //	10000      Limits.GroupsPerConnection           groups of a connection
