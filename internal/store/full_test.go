@@ -91,3 +91,18 @@ func TestAway(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 }
+
+// What was answered survives a power cut: each commit is on the disk.
+func TestCommitsAreSynced(t *testing.T) {
+	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "conduit.db"), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mode string
+	var synchronous int
+	err = errors.Join(s.write.QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode),
+		s.write.QueryRowContext(t.Context(), "PRAGMA synchronous").Scan(&synchronous), s.Close())
+	if full := 2; err != nil || mode != "wal" || synchronous != full {
+		t.Errorf("journal_mode %s, synchronous %d, %v", mode, synchronous, err)
+	}
+}

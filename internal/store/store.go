@@ -86,9 +86,9 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, wrap(fmt.Errorf("store: %w", err))
 	}
-	// NORMAL: a commit survives the death of the process at once, that of the
-	// machine after the next checkpoint.
-	pragmas := []string{"_pragma=journal_mode(WAL)", "_pragma=synchronous(NORMAL)", "_pragma=foreign_keys(1)"}
+	// FULL: a commit survives the death of the machine, too. An intent that a
+	// power cut takes back would be bought twice.
+	pragmas := []string{"_pragma=journal_mode(WAL)", "_pragma=synchronous(FULL)", "_pragma=foreign_keys(1)"}
 	s := &Store{}
 	defer func() {
 		if err != nil {
