@@ -12,6 +12,7 @@ func FuzzClient(f *testing.F) {
 	f.Add([]byte("{}\x1e{\"type\":2,\"invocationId\":\"1\",\"item\":1}\x1e{\"type\":3,\"invocationId\":\"1\",\"result\":1}\x1e"), uint8(200), false)
 	f.Add([]byte("{}\x1e{\"type\":9,\"sequenceId\":1}\x1e{\"type\":1,\"target\":\"Q\",\"invocationId\":\"a\",\"arguments\":[1]}\x1e{\"type\":8,\"sequenceId\":-1}\x1e"), uint8(2), false)
 	f.Add([]byte("{}\x1e\x0d\x96\x01\x80\xa11\xa1M\x91\xa1x\x90"), uint8(7), true)
+	seedConversations(f, "server", func(said []byte, binary bool) { f.Add(said, uint8(100), binary) })
 	f.Fuzz(func(t *testing.T, data []byte, step uint8, pack bool) {
 		opts := ClientOptions{QueueMessages: 4}
 		if pack {

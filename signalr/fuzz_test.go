@@ -1,11 +1,36 @@
 package signalr
 
 import (
+	"bytes"
 	"context"
 	"iter"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
+
+// seedConversations adds what one side of each recorded conversation has said.
+func seedConversations(f *testing.F, from string, add func(said []byte, binary bool)) {
+	f.Helper()
+	files, err := filepath.Glob("testdata/conversations/*.WebSockets.*.jsonl")
+	if err != nil || len(files) == 0 {
+		f.Fatal(files, err)
+	}
+	for _, file := range files {
+		var said []byte
+		for _, frame := range readFrames(f, file) {
+			if frame.From == from && frame.Kind != "close" {
+				said = append(said, frame.bytes(f)...)
+			}
+		}
+		if len(said) < 20_000 { // not the one that is too large
+			add(said, strings.Contains(file, "messagepack"))
+		}
+	}
+}
 
 // FuzzReceive gives a hub whatever bytes after the handshake, in two pieces: it
 // neither panics nor hangs, and the next connection works.
@@ -21,6 +46,10 @@ func FuzzReceive(f *testing.F) {
 		f.Add([]byte(seed), 10, false)
 		f.Add([]byte(seed), 1, true)
 	}
+	seedConversations(f, "client", func(said []byte, binary bool) {
+		_, calls, _ := bytes.Cut(said, []byte{wire.Separator}) // behind the handshake
+		f.Add(calls, len(calls)/2, binary)
+	})
 	f.Fuzz(func(t *testing.T, data []byte, cut int, binary bool) {
 		h := NewHub("fuzz", HubOptions{Limits: Limits{PendingInvocations: 4, Streams: 4}, ShutdownWindow: time.Millisecond})
 		Handle(h, "Echo", func(s string) string { return s })

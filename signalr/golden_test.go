@@ -106,7 +106,7 @@ type frame struct {
 	Length int `json:"length"`
 }
 
-func (f frame) bytes(t *testing.T) []byte {
+func (f frame) bytes(t testing.TB) []byte {
 	t.Helper()
 	if f.Length > 0 {
 		return append([]byte(`{"type":1,"invocationId":"0","target":"Echo","arguments":["`+strings.Repeat("x", 33000)+`"]}`), wire.Separator)
@@ -240,7 +240,7 @@ func printMessage(proto wire.Protocol, m *wire.Message) string {
 	return s
 }
 
-func readFrames(t *testing.T, file string) []frame {
+func readFrames(t testing.TB, file string) []frame {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {

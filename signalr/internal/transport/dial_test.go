@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -309,6 +310,12 @@ func FuzzNegotiation(f *testing.F) {
 	f.Add([]byte(`{"negotiateVersion":1,"connectionId":"a","connectionToken":"b","availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]}]}`))
 	f.Add([]byte(`{"url":"https://example.test/h?x=1","accessToken":"t"}`))
 	f.Add([]byte(`{"error":"no"}`))
+	for _, e := range readEdges(f) {
+		var a answer
+		if strings.Contains(e.Request, "/negotiate") && json.Unmarshal(e.Answer, &a) == nil {
+			f.Add([]byte(a.Body))
+		}
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		n, err := parseNegotiation(body)
 		if (n == nil) == (err == nil) {

@@ -37,7 +37,7 @@ type answer struct {
 	Body    string            `json:"body"`
 }
 
-func readEdges(t *testing.T) []edge {
+func readEdges(t testing.TB) []edge {
 	t.Helper()
 	data, err := os.ReadFile("testdata/http-edges.jsonl")
 	if err != nil {
@@ -439,7 +439,7 @@ func TestEdgesSockets(t *testing.T) {
 }
 
 // socketInput returns what the recorder sent for lines 112 to 127.
-func socketInput(t *testing.T, e edge) []byte {
+func socketInput(t testing.TB, e edge) []byte {
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	switch e.Says {
 	case "a ping frame":

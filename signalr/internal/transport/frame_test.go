@@ -109,6 +109,9 @@ func FuzzFrames(f *testing.F) {
 	f.Add(append([]byte{0x81, 2}, "hi"...), uint8(9))
 	f.Add(clientFrame(0xc1, "x"), uint8(1))
 	f.Add(clientFrame(0x09, "x"), uint8(1))
+	for _, e := range readEdges(f)[111:127] {
+		f.Add(socketInput(f, e), uint8(7))
+	}
 	f.Fuzz(func(t *testing.T, data []byte, step uint8) {
 		want, wantCode := slowFrames(data)
 		var got found

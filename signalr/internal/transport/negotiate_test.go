@@ -20,6 +20,12 @@ func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/hub", "ID=TOKEN", "", "{}\x1e")
 	f.Add("DELETE", "/hub/", "id=TOKEN", "", "")
 	f.Add("HEAD", "/hub", "%zz;&=&id", "a,,b", "")
+	for _, e := range readEdges(f) {
+		if method, target, ok := strings.Cut(e.Request, " "); ok {
+			path, query, _ := strings.Cut(target, "?")
+			f.Add(method, path, query, e.RequestHeaders["accept"], e.RequestBody)
+		}
+	}
 	f.Fuzz(func(t *testing.T, method, path, query, accept, body string) {
 		e := NewEndpoint(EndpointOptions{
 			Accept:        func(s Session) (Application, error) { return newTinyHub(s), nil },

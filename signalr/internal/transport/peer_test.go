@@ -136,6 +136,9 @@ func FuzzFramesOfPeers(f *testing.F) {
 	f.Add(append(clientFrame(0x01, "a"), clientFrame(0x81, "b")...))
 	f.Add(clientFrame(0x80, "of nothing"))
 	f.Add(clientFrame(0x8a, "pong"))
+	for _, e := range readEdges(f)[111:127] {
+		f.Add(socketInput(f, e))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var ours found
 		var r frameReader
