@@ -107,7 +107,8 @@ type Order struct {
 	EndsMembership bool
 }
 
-// Message is one invocation of clients on its way to a topic.
+// Message is one invocation of clients on its way to a topic. It belongs to the
+// goroutine that sends it, or delivers it, until that has returned.
 type Message struct {
 	// Topic says for whom it is.
 	Topic Topic

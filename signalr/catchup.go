@@ -6,7 +6,7 @@ import (
 )
 
 // Joining is a connection that is catching up with a group; see Conn.CatchUp.
-// It is valid while the callback runs.
+// It is valid while the callback runs; its methods are safe for concurrent use.
 type Joining struct {
 	member *membership
 }

@@ -6,7 +6,8 @@ import (
 	"reflect"
 )
 
-// Call is a call of a method on its way through the filters.
+// Call is a call of a method on its way through the filters. It belongs to the
+// filters of that one call, which run one within the other.
 type Call struct {
 	Conn   *Conn
 	Method string // as registered

@@ -294,3 +294,76 @@ func TestStatefulQueueFillsUp(t *testing.T) {
 		}
 	})
 }
+
+// TestLatestOnlyWithStatefulReconnect: while nothing can be written, of the
+// events of a key the newest stays; what has a number is said again as it was.
+// Positions count over the gap.
+func TestLatestOnlyWithStatefulReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := statefulHub(HubOptions{})
+		s := connectStateful(t, h, 2)
+		c, ctx := h.Connection("c1"), t.Context()
+		s.send(`{"type":6}`)
+		if err := c.Join(ctx, "g"); err != nil {
+			t.Fatal(err)
+		}
+		send := func(e *Event[progress], seq uint64) {
+			t.Helper()
+			if err := e.Send(ctx, h.Group("g"), progress{"t", seq}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send(progressEvent, 1)
+		s.want(progress{"t", 1}.invocation("Progress"))
+		s.lose()
+		for seq := range uint64(100) {
+			send(progressEvent, seq+2)
+		}
+		send(progressEvent, 50) // a straggler
+		s.comeBack()
+		s.want(sequence(1), progress{"t", 1}.invocation("Progress"), progress{"t", 101}.invocation("Progress"))
+		s.send(ack(2))
+		s.lose()
+		send(progressEvent, 102)
+		send(endEvent, 103)
+		send(progressEvent, 103)
+		s.comeBack()
+		s.want(sequence(3), progress{"t", 102}.invocation("Progress"), progress{"t", 103}.invocation("End"))
+	})
+}
+
+// TestCatchUpWithStatefulReconnect: a catch-up goes on over the loss of the
+// socket, and what the group sends meanwhile comes behind it, once.
+func TestCatchUpWithStatefulReconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := statefulHub(HubOptions{})
+		s := connectStateful(t, h, 2)
+		c := h.Connection("c1")
+		s.send(`{"type":6}`)
+		send := func(ctx context.Context, to Audience, seq uint64) {
+			t.Helper()
+			if err := endEvent.Send(ctx, to, progress{"t", seq}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		positions, err := c.CatchUp(t.Context(), "g", func(ctx context.Context, j *Joining) error {
+			send(ctx, j.Audience(), 1)
+			s.want(progress{"t", 1}.invocation("End"))
+			s.lose()
+			send(ctx, h.Group("g"), 3)
+			send(ctx, j.Audience(), 2)
+			send(ctx, j.Audience(), 3)
+			send(ctx, h.Group("g"), 4)
+			return nil
+		})
+		if err != nil || positions["t"] != 4 {
+			t.Errorf("%v, %v", positions, err)
+		}
+		s.comeBack()
+		var want []string
+		for seq := range uint64(4) {
+			want = append(want, progress{"t", seq + 1}.invocation("End"))
+		}
+		s.want(append([]string{sequence(1)}, want...)...)
+	})
+}

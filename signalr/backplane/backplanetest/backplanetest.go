@@ -28,8 +28,8 @@ func Run(t *testing.T, newPair func(t *testing.T) (a, b signalr.Backplane)) {
 	}{
 		{"All", testAll}, {"Connections", testConnections}, {"Groups", testGroups}, {"Users", testUsers},
 		{"GroupCommands", testGroupCommands}, {"ConcurrentMembership", testConcurrentMembership},
-		{"ClientResults", testClientResults}, {"Order", testOrder}, {"PositionsTravel", testPositionsTravel},
-		{"CatchUp", testCatchUp}, {"HubsAreApart", testHubsAreApart}, {"Shutdown", testShutdown},
+		{"ClientResults", testClientResults}, {"AskedClientLeaves", testAskedClientLeaves}, {"Order", testOrder},
+		{"PositionsTravel", testPositionsTravel}, {"LastEventTravels", testLastEventTravels}, {"CatchUp", testCatchUp}, {"HubsAreApart", testHubsAreApart}, {"Shutdown", testShutdown},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -276,6 +276,24 @@ func testClientResults(t *testing.T, s *servers) {
 	cancel() // lets the slow clients go
 }
 
+// testAskedClientLeaves: who waits for a client of the other server does not
+// wait for ever when that client goes.
+func testAskedClientLeaves(t *testing.T, s *servers) {
+	b := s.connect(s.b, "")
+	asked := make(chan struct{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	b.Answer("Slow", func([]signalrtest.Value) (any, error) { close(asked); <-ctx.Done(); return nil, nil })
+	answer := make(chan error, 1)
+	go func() { answer <- s.a.Invoke(ctx, b.id, "Slow", nil) }()
+	<-asked
+	b.conn.Abort()
+	if err := <-answer; err == nil || ctx.Err() != nil {
+		t.Errorf("error %v", err)
+	}
+	cancel() // lets the client go
+}
+
 // testOrder: what one goroutine sends to an audience arrives in that order.
 func testOrder(t *testing.T, s *servers) {
 	const n = 500
@@ -333,6 +351,31 @@ func testPositionsTravel(t *testing.T, s *servers) {
 		}
 	}
 	s.settle(b)
+}
+
+var lastEvent = signalr.NewEvent("Last", signalr.EventOptions[step]{
+	Key: func(s step) string { return s.Task }, Position: func(s step) uint64 { return s.Seq }, EndsMembership: true,
+})
+
+// testLastEventTravels: the last event of a group ends memberships on all
+// servers.
+func testLastEventTravels(t *testing.T, s *servers) {
+	a, b := s.connect(s.a, ""), s.connect(s.b, "x")
+	check(t, a.conn.Join(t.Context(), "g"))
+	check(t, b.conn.Join(t.Context(), "g"))
+	check(t, lastEvent.Send(t.Context(), s.a.Group("g"), step{"t", 1}))
+	check(t, stepEvent.Send(t.Context(), s.a.Group("g"), step{"t", 2}))
+	for _, c := range []client{a, b} {
+		var got step
+		check(t, c.Expect("Last").Decode(&got))
+		if got != (step{"t", 1}) {
+			t.Errorf("got %v", got)
+		}
+	}
+	s.settle(a, b)
+	if n := len(a.conn.Groups()) + len(b.conn.Groups()); n != 0 {
+		t.Errorf("%d memberships are left", n)
+	}
 }
 
 // testCatchUp: who catches up on one server while the other one publishes gets
