@@ -80,7 +80,8 @@ func (c *Conn) Hub() *Hub { return c.hub }
 // Items are values of the application, kept as long as the connection.
 func (c *Conn) Items() *Items { return &c.items }
 
-// Items keeps values by key, like a sync.Map. The zero value is ready.
+// Items keeps values by key, like a sync.Map. The zero value is ready, and safe
+// for concurrent use.
 type Items struct {
 	mu     sync.Mutex
 	values map[any]any

@@ -17,8 +17,9 @@ import (
 )
 
 // HubOptions are the settings of a hub. The zero value is the defaults of
-// ASP.NET Core SignalR, with the limits of this library added. NewHub panics
-// on values that cannot work.
+// ASP.NET Core SignalR, with the limits of this library added; every function may
+// be nil, and is called from many goroutines at once. NewHub panics on values that
+// cannot work.
 type HubOptions struct {
 	// HandshakeTimeout is the time from the start of a connection to a
 	// complete handshake request. Default 15 s.
@@ -216,7 +217,8 @@ const (
 	InMemory = Transport(transport.Pipe)
 )
 
-// String returns the name that SignalR gives the transport.
+// String returns the name that SignalR gives the transport; that of InMemory is
+// "Pipe".
 func (t Transport) String() string { return transport.Kind(t).String() }
 
 // SlowClient says what happens when the queue of a connection is full: Close

@@ -39,7 +39,7 @@ func (c *Client) Stream(name string, args ...any) *Stream {
 	return &Stream{c: c, id: id, name: name, a: a}
 }
 
-// Stream is a stream from the hub.
+// Stream is a stream from the hub, for one goroutine to read.
 type Stream struct {
 	c    *Client
 	id   string
