@@ -133,7 +133,7 @@ func (p pixels) between(small *image.Alpha, dx, dy int) uint8 {
 	at := func(x, y int) int { return int(small.AlphaAt(x, y).A) }
 	v := (at(x, y)*(unit-fx)+at(x+1, y)*fx)*(unit-fy) + (at(x, y+1)*(unit-fx)+at(x+1, y+1)*fx)*fy
 	v /= unit * unit
-	return uint8(min(max((v-112)*p.scale+112, 0), 255)) //nolint:gosec // it was bounded
+	return uint8(min(max((v-112)*p.scale+112, 0), 255))
 }
 
 func floorDiv(a, b int) int {
