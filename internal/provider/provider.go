@@ -101,6 +101,7 @@ type Provider interface {
 	Models() []Model
 	// Submit hands a generation over and returns the provider's id for it.
 	// An *Error means that nothing was bought; any other error leaves that open.
+	// An intent of which Lookup found nothing is handed over once more.
 	Submit(ctx context.Context, r Request) (providerTaskID string, err error)
 	// Watch yields updates until Done or Failed, or until ctx ends or the
 	// connection to the provider is lost (an error; watching again is safe).

@@ -261,7 +261,11 @@ func TestAttempts(t *testing.T) {
 			if _, err := run.Report(t.Context(), Progress{Percent: 40}); err != nil {
 				t.Fatal(err)
 			}
+			reported := time.Now()
 			again, err := run.FailAttempt(t.Context(), Failure{Code: "provider_unavailable", Retryable: true})
+			if d := time.Since(reported); !again.IsZero() && d != 200*time.Millisecond || again.IsZero() && d != 0 {
+				t.Errorf("attempt %d: its end came %s after its Progress", attempt, d)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

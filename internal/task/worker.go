@@ -302,9 +302,19 @@ func (rec *Record) timeOut(at time.Time) (*Event, error) {
 func (r *Run) FailAttempt(ctx context.Context, f Failure) (again time.Time, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	last := func(failures int) bool { return !f.Retryable || failures >= r.s.opts.MaxAttempts }
+	if !last(r.rec.Failures + 1) { // its Progress keeps the pace as well
+		pause := time.NewTimer(r.published.wait(r.s.opts.ProgressEvery))
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		}
+	}
 	err = r.write(ctx, func(rec *Record, at time.Time) (Change, error) {
 		rec.Failures++
-		if !f.Retryable || rec.Failures >= r.s.opts.MaxAttempts {
+		if last(rec.Failures) {
 			e, err := rec.fail(at, f)
 			return Change{Event: e, WakeKey: true}, err
 		}
