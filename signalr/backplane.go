@@ -176,7 +176,8 @@ func (soloLink) Invoke(_ context.Context, m *Message) (Result, error) {
 func (soloLink) Close() error { return nil }
 
 // MemoryBackplane joins hubs of one process: several servers in a test, or
-// several hubs that share their clients. The zero value is ready.
+// several hubs that share their clients. The zero value is ready. Safe for
+// concurrent use.
 type MemoryBackplane struct {
 	mu    sync.RWMutex
 	links map[string][]*memoryLink // by hub name, in the order of Attach; slices are never changed
