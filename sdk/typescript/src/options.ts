@@ -49,7 +49,7 @@ export interface ClientOptions {
   debug?: boolean;
   /** `console`. */
   logger?: Logger;
-  /** `60000` milliseconds for each request; `0`: no limit. */
+  /** `60000` milliseconds for each request, and for the opening of a hub's connection; `0`: no limit. */
   timeout?: number;
   /** `2`: how often a request is tried again. A POST carries an idempotency key, so nothing is bought twice. */
   maxRetries?: number;

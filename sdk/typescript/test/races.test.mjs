@@ -29,7 +29,7 @@ const ended = (taskId, sequence) => event('Completed', taskId, sequence, { video
 test('one of two connects is aborted: the other one gets its connection', async () => {
   let answer;
   hub.negotiate = () => answer !== true;
-  const c = client({ timeout: 100, signalR: { reconnectAttempts: Infinity } });
+  const c = client({ timeout: 1000, signalR: { reconnectAttempts: Infinity } });
   const abort = new AbortController();
   const aborted = c.connect({ signal: abort.signal });
   const kept = c.connect();

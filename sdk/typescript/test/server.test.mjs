@@ -344,11 +344,11 @@ describe('through a proxy', () => {
   test('that answers an upgrade with nothing at all', async () => {
     proxy.hangUpgrade = true;
     try {
-      const c = client({ baseURL: proxy.url, timeout: 1000 });
+      const c = client({ baseURL: proxy.url, timeout: 2000 });
       const lost = [];
       c.onConnectionChange(({ error }) => error && lost.push(error.message));
       assertLife(await collect(c.videos.watch((await c.videos.generateAsync({ ...short })).task_id)));
-      assert.match(lost[0], /did not open within 1000 ms/);
+      assert.match(lost[0], /did not open within 2000 ms/);
       assert.ok(proxy.count(/^GET .*&access_token=/) > 0, 'by server-sent events');
     } finally {
       proxy.hangUpgrade = false;
