@@ -206,7 +206,10 @@ func (a *Authenticator) Recheck() {
 
 func (a *Authenticator) unavailable(ctx context.Context, err error) *Error {
 	if ctx.Err() == nil {
-		a.log.Error("a key could not be looked up", "error", err)
+		a.log.Error("a key or a session could not be read or written", "error", err)
+	}
+	if errors.Is(err, ErrFull) {
+		return errFull()
 	}
 	return errUnavailable()
 }

@@ -84,6 +84,11 @@ func errUnavailable() *Error {
 		Message: "The database does not answer. Try again in a moment.", RetryAfter: time.Second}
 }
 
+func errFull() *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Code: "service_unavailable", Type: "server_error",
+		Message: "There is no room left to store the session.", RetryAfter: 30 * time.Second}
+}
+
 type writerKey struct{}
 
 func withWriter(ctx context.Context, w ErrorWriter) context.Context {

@@ -3,6 +3,7 @@ package key
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type fakeStore struct {
 	sessions map[Hash]Session
 	codes    map[Hash]LoginCode
 	away     bool // every method fails
+	full     bool // sessions find no room
 	reads    int  // of KeyByHash
 }
 
@@ -135,7 +137,10 @@ func (s *fakeStore) KeysChangedSince(_ context.Context, version int64) ([]Key, i
 func (s *fakeStore) CreateSession(_ context.Context, x Session) error {
 	unlock, err := s.lock()
 	defer unlock()
-	if err == nil {
+	switch {
+	case err == nil && s.full:
+		return fmt.Errorf("%w: disk", ErrFull)
+	case err == nil:
 		s.sessions[x.Hash] = x
 	}
 	return err

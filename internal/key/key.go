@@ -77,6 +77,7 @@ type LoginCode struct {
 var (
 	ErrNotFound = errors.New("key: no such key, session or code")
 	ErrInvalid  = errors.New("key: invalid")
+	ErrFull     = errors.New("key: no room left")
 )
 
 // Options describes a key to be made.

@@ -303,6 +303,20 @@ func TestSignInRefuses(t *testing.T) {
 	}
 }
 
+func TestSignInOnAFullDisk(t *testing.T) {
+	b, s := console(t, AuthenticatorOptions{})
+	_, secret := give(t, s, time.Time{})
+	s.full = true
+	w := b.do("POST", own+SessionPath, `{"key":"`+secret+`"}`)
+	if w.Code != 503 || !strings.Contains(w.Body.String(), "no room") || w.Header().Get("Retry-After") != "30" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	s.full = false
+	if w := b.do("POST", own+SessionPath, `{"key":"`+secret+`"}`); w.Code != 204 {
+		t.Errorf("with room again: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestSignInIsSlowForGuessers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, s := console(t, AuthenticatorOptions{})

@@ -8,8 +8,8 @@ import (
 // Store keeps keys, console sessions and login codes. All methods may be
 // called at the same time, also by another process on the same database
 // (`conduit keys` beside a running server). Times are UTC and keep at least
-// milliseconds; a zero time stays zero. A missing row is ErrNotFound; every
-// other error means that the database did not answer.
+// milliseconds; a zero time stays zero. A missing row is ErrNotFound, a
+// database without room ErrFull; every other error means that it did not answer.
 //
 // The change counter counts what happens to keys: CreateKey and RevokeKey
 // raise it by one in their own transaction and write the new value into the

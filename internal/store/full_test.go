@@ -44,7 +44,7 @@ func TestFull(t *testing.T) {
 	if _, err := svc.Get(t.Context(), "k", before.ID); err != nil {
 		t.Errorf("reading: %v", err)
 	}
-	if err := s.CreateKey(t.Context(), key.Key{ID: "key_1", Name: strings.Repeat("x", 100_000), CreatedAt: before.CreatedAt}); !errors.Is(err, task.ErrFull) {
+	if err := s.CreateKey(t.Context(), key.Key{ID: "key_1", Name: strings.Repeat("x", 100_000), CreatedAt: before.CreatedAt}); !errors.Is(err, key.ErrFull) {
 		t.Errorf("key: %v", err)
 	}
 	if _, err := s.write.ExecContext(t.Context(), "PRAGMA max_page_count = 1000000"); err != nil {

@@ -233,11 +233,11 @@ func wrap(err error) error {
 	case errors.Is(err, sql.ErrConnDone), errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("%w: %w", task.ErrUnavailable, err)
 	case isFull(err):
-		return fmt.Errorf("%w: %w", task.ErrFull, err)
+		return full(err)
 	case errors.As(err, &e):
 		switch e.Code() & 0xff {
 		case sqlite3.SQLITE_FULL:
-			return fmt.Errorf("%w: %w", task.ErrFull, err)
+			return full(err)
 		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_RANGE:
 			return err // our fault, not the database's
 		}
@@ -247,6 +247,15 @@ func wrap(err error) error {
 	}
 	return err
 }
+
+// full is err for the users of tasks and for those of keys.
+func full(err error) error { return fmt.Errorf("%w: %w", noRoom{}, err) }
+
+type noRoom struct{}
+
+func (noRoom) Error() string { return task.ErrFull.Error() }
+
+func (noRoom) Is(target error) bool { return target == task.ErrFull || target == key.ErrFull }
 
 // violates reports whether err is a constraint of that extended code.
 func violates(err error, code int) bool {
