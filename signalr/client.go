@@ -263,7 +263,9 @@ func (c *Client) ConnectionID() string {
 }
 
 // Start connects and returns when calls are possible. A Start that fails is not
-// tried again. ctx bounds the connecting only.
+// tried again. ctx bounds the connecting only, which takes 100 s at most. Errors:
+// ErrStarted, a *StatusError where an HTTP request was refused, and what the
+// network and the handshake say.
 func (c *Client) Start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

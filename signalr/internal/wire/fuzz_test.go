@@ -106,6 +106,7 @@ func FuzzJSONEnvelope(f *testing.F) {
 			t.Fatalf("%q is JSON to us: %t, to encoding/json: %t (fault %d at %d)", frame, ours, theirs, s.fault, s.at)
 		}
 		checkEnvelope(t, JSON, frame)
+		checkFields(t, frame)
 	})
 }
 
@@ -121,6 +122,8 @@ func FuzzSplit(f *testing.F) {
 	f.Add([]byte("{\"type\":6}\x1e{\"type\":6}\x1e"), 20, false)
 	f.Add([]byte("\x02\x91\x06\x82\x80\x00\x91\x06"), 10, true)
 	f.Add([]byte("\xff\xff\xff\xff\x07"), 0, true)
+	f.Add([]byte("\x80\x80\x80\x80\x00"), 0, true)
+	f.Add([]byte("\x80\x80\x80\x80\x80\x01"), 0, true)
 	for _, g := range golden(f) {
 		f.Add(g.bytes, 64, g.Protocol != "json")
 	}
@@ -128,6 +131,7 @@ func FuzzSplit(f *testing.F) {
 		p := JSON
 		if binary {
 			p = MessagePack
+			checkLength(t, in)
 		}
 		var whole []string
 		rest, end := in, ""

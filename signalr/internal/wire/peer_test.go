@@ -36,55 +36,52 @@ func peerFields(frame []byte) (fields map[string]json.RawMessage, ok bool) {
 	return fields, n == len(fields)
 }
 
-// FuzzJSONFields compares what Parse finds in a message with what encoding/json
+// checkFields compares what Parse finds in a message with what encoding/json
 // finds.
-func FuzzJSONFields(f *testing.F) {
-	seedFrames(f, "json")
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		fields, ok := peerFields(frame)
-		var m Message
-		if !ok || JSON.Parse(frame, &m) != nil {
+func checkFields(t *testing.T, frame []byte) {
+	fields, ok := peerFields(frame)
+	var m Message
+	if !ok || JSON.Parse(frame, &m) != nil {
+		return
+	}
+	text := func(name, got string) {
+		t.Helper()
+		raw, there := fields[name]
+		if !there || string(raw) == "null" {
+			if got != "" {
+				t.Fatalf("%q: %s is %q, to encoding/json it is not there", frame, name, got)
+			}
 			return
 		}
-		text := func(name, got string) {
-			t.Helper()
-			raw, there := fields[name]
-			if !there || string(raw) == "null" {
-				if got != "" {
-					t.Fatalf("%q: %s is %q, to encoding/json it is not there", frame, name, got)
-				}
-				return
-			}
-			var want string
-			if err := json.Unmarshal(raw, &want); err != nil || want != got {
-				t.Fatalf("%q: %s is %q, to encoding/json %q, %v", frame, name, got, want, err)
-			}
+		var want string
+		if err := json.Unmarshal(raw, &want); err != nil || want != got {
+			t.Fatalf("%q: %s is %q, to encoding/json %q, %v", frame, name, got, want, err)
 		}
-		var number float64
-		if err := json.Unmarshal(fields["type"], &number); err != nil || Type(number) != m.Type {
-			t.Fatalf("%q: type %d, to encoding/json %v, %v", frame, m.Type, number, err)
+	}
+	var number float64
+	if err := json.Unmarshal(fields["type"], &number); err != nil || Type(number) != m.Type {
+		t.Fatalf("%q: type %d, to encoding/json %v, %v", frame, m.Type, number, err)
+	}
+	switch m.Type {
+	case Invocation, StreamInvocation:
+		text("target", m.Target)
+		text("invocationId", m.InvocationID)
+		var arguments []json.RawMessage
+		if m.ArgumentsErr == nil && json.Unmarshal(fields["arguments"], &arguments) == nil {
+			compareRaw(t, arguments, m.Arguments)
 		}
-		switch m.Type {
-		case Invocation, StreamInvocation:
-			text("target", m.Target)
-			text("invocationId", m.InvocationID)
-			var arguments []json.RawMessage
-			if m.ArgumentsErr == nil && json.Unmarshal(fields["arguments"], &arguments) == nil {
-				compareRaw(t, arguments, m.Arguments)
-			}
-		case StreamItem:
-			text("invocationId", m.InvocationID)
-			compareRaw(t, []json.RawMessage{fields["item"]}, []Raw{m.Item})
-		case Completion:
-			text("invocationId", m.InvocationID)
-			text("error", m.Error)
-			if m.HasResult {
-				compareRaw(t, []json.RawMessage{fields["result"]}, []Raw{m.Result})
-			}
-		case Close:
-			text("error", m.Error)
+	case StreamItem:
+		text("invocationId", m.InvocationID)
+		compareRaw(t, []json.RawMessage{fields["item"]}, []Raw{m.Item})
+	case Completion:
+		text("invocationId", m.InvocationID)
+		text("error", m.Error)
+		if m.HasResult {
+			compareRaw(t, []json.RawMessage{fields["result"]}, []Raw{m.Result})
 		}
-	})
+	case Close:
+		text("error", m.Error)
+	}
 }
 
 func compareRaw(t *testing.T, want []json.RawMessage, got []Raw) {
@@ -232,31 +229,21 @@ func sameNumber(x, y reflect.Value) bool {
 	return x.Kind() == reflect.Bool && y.Kind() == reflect.Bool && x.Bool() == y.Bool()
 }
 
-// FuzzLengthPrefix compares the length before a binary message with what
+// checkLength compares the length before a binary message with what
 // encoding/binary reads.
-func FuzzLengthPrefix(f *testing.F) {
-	for _, g := range golden(f) {
-		if g.codec().Binary() {
-			f.Add(g.bytes)
+func checkLength(t *testing.T, in []byte) {
+	frame, n, err := MessagePack.Split(in, 0)
+	size, width := binary.Uvarint(in[:min(len(in), 5)])
+	switch {
+	case err != nil:
+		if width > 0 && size <= math.MaxInt32 {
+			t.Fatalf("%x: %v, to encoding/binary %d", in, err, size)
 		}
+	case n == 0: // more must come
+		if width > 0 && uint64(len(in)-width) >= size {
+			t.Fatalf("%x: waits for more, to encoding/binary all %d bytes are there", in, size)
+		}
+	case width <= 0 || uint64(len(frame)) != size || n != width+int(size):
+		t.Fatalf("%x: %d of %d bytes, to encoding/binary %d behind %d", in, len(frame), n, size, width)
 	}
-	f.Add([]byte("\x80\x80\x80\x80\x00"))
-	f.Add([]byte("\xff\xff\xff\xff\x07x"))
-	f.Add([]byte("\x80\x80\x80\x80\x80\x01"))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		frame, n, err := MessagePack.Split(in, 0)
-		size, width := binary.Uvarint(in[:min(len(in), 5)])
-		switch {
-		case err != nil:
-			if width > 0 && size <= math.MaxInt32 {
-				t.Fatalf("%x: %v, to encoding/binary %d", in, err, size)
-			}
-		case n == 0: // more must come
-			if width > 0 && uint64(len(in)-width) >= size {
-				t.Fatalf("%x: waits for more, to encoding/binary all %d bytes are there", in, size)
-			}
-		case width <= 0 || uint64(len(frame)) != size || n != width+int(size):
-			t.Fatalf("%x: %d of %d bytes, to encoding/binary %d behind %d", in, len(frame), n, size, width)
-		}
-	})
 }
