@@ -51,6 +51,7 @@ export async function assertPlays(video, { width, height, duration }) {
     const reached = (event, done) =>
       done() ? undefined : new Promise((ok, bad) => {
         v.addEventListener(event, () => done() && ok(), false);
+        setTimeout(() => bad(new Error(`no ${event} within three minutes`)), 180_000);
         v.addEventListener('error', () => bad(new Error(`media error ${v.error?.code}: ${v.error?.message}`)), { once: true });
       });
     await reached('loadedmetadata', () => v.readyState >= 1);

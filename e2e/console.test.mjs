@@ -88,6 +88,11 @@ describe('from the first start to a playing video', () => {
     await other.close();
     await page.reload();
     const card = cardOf(page, id);
+    const still = card.locator('canvas');
+    await until('there is a still', () => still.evaluate((c) => c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data[3] === 255));
+    await card.getByRole('button', { name: 'Play video: made by curl' }).click();
+    await assertPlays(card.locator('video'), { width: 320, height: 180, duration: 2 });
+    assert.equal(await page.locator('video').count(), 1, 'one at a time holds a connection');
     const [download] = await Promise.all([page.waitForEvent('download'), card.getByRole('button', { name: 'Download' }).click()]);
     assert.match(download.suggestedFilename(), new RegExp(`^${id}.*\\.webm$`));
     assert.equal(await download.failure(), null);

@@ -40,6 +40,9 @@ export const Card = memo(function Card({ item, outages, onEvent, onRetry, onReus
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState('');
   const [open, setOpen] = useState(false);
+  // A player stays, also where a summary of the end comes before the result.
+  const kept = useRef(live.media);
+  const media = (kept.current = live.media ?? kept.current);
   const heading = useRef<HTMLHeadingElement>(null);
   const acted = useRef(false);
   const title = `title-${item.id}`;
@@ -76,7 +79,7 @@ export const Card = memo(function Card({ item, outages, onEvent, onRetry, onReus
   return (
     <li class={`card ${open ? 'wide' : ''}`} data-task={item.id} data-status={live.status} aria-labelledby={title}>
       <div class={`stage ${live.status}`} style={running ? { '--done': `${live.progress}%` } : undefined}>
-        {live.status === 'completed' && live.media && <Media item={live} fresh={!ended(began)} renew={renew} />}
+        {live.status === 'completed' && media && <Media item={live.media ? live : { ...live, media }} fresh={!ended(began)} renew={renew} />}
         {running && <Running item={live} title={title} />}
         {ended(live.status) && live.status !== 'completed' && <p class="outcome">{live.status === 'cancelled' ? 'Cancelled' : live.error || statusName[live.status]}</p>}
       </div>

@@ -108,7 +108,9 @@ export function withSummaries(items: Items, summaries: readonly TaskSummary[]): 
 /** withEvent takes in what a watch was told; one that is not newer than what is known changes nothing. */
 export function withEvent(items: Items, event: VideoEvent | ImageEvent, now = Date.now()): Items {
   const item = items.get(event.taskId);
-  if (!item || event.sequence <= item.sequence) return items;
+  // A summary of the end may have come first; the event has the result too.
+  const fuller = item?.sequence === event.sequence && !item.media;
+  if (!item || (event.sequence <= item.sequence && !fuller)) return items;
   return new Map(items).set(item.id, { ...after(item, event, now), sequence: event.sequence });
 }
 

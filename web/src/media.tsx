@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Item, Medium } from './items';
+import { drawStill } from './still';
 
 type Renew = () => Promise<Medium[]>;
 
@@ -84,20 +85,36 @@ function Failed({ what, retry }: { what: string; retry: () => void }) {
   );
 }
 
+// A video that is there to be played holds one of the few connections that a
+// browser opens to a server, played or not. So at most one is: the others show
+// a still of themselves.
+let onStage: (() => void) | undefined;
+
 function Player({ item, fresh, renew }: Props) {
   const { all, failed, broken, works, retry } = useMedia(item, renew);
-  const [calm] = useState(() => !fresh || matchMedia('(prefers-reduced-motion: reduce)').matches);
+  // What has just been made plays by itself, unless somebody wants it calm.
+  const [playing, play] = useState(() => fresh && !matchMedia('(prefers-reduced-motion: reduce)').matches);
+  useEffect(() => {
+    if (!playing) return;
+    onStage?.();
+    const leave = () => play(false);
+    onStage = leave;
+    return () => {
+      if (onStage === leave) onStage = undefined;
+    };
+  }, [playing]);
   const video = all[0];
   if (failed) return <Failed what="The video" retry={retry} />;
   if (!video) return null;
+  if (!playing) return <Still video={video} title={item.prompt} play={() => play(true)} works={works} broken={broken} />;
   return (
     <video
       controls
+      autoplay
       loop
       playsInline
       muted
-      preload="metadata"
-      autoplay={!calm}
+      preload="auto"
       width={video.width}
       height={video.height}
       src={video.url}
@@ -105,6 +122,24 @@ function Player({ item, fresh, renew }: Props) {
       onPlaying={works}
       onError={broken}
     />
+  );
+}
+
+function Still({ video, title, play, works, broken }: { video: Medium; title: string; play: () => void; works: () => void; broken: () => void }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const stop = new AbortController();
+    drawStill(video.url, canvas.current!, stop.signal).then(works, () => stop.signal.aborted || broken());
+    return () => stop.abort();
+  }, [video.url]);
+  return (
+    <button type="button" class="still" onClick={play} aria-label={`Play video: ${title}`}>
+      <canvas ref={canvas} width={video.width} height={video.height} />
+      <svg viewBox="0 0 48 48" width="56" height="56" aria-hidden="true">
+        <circle cx="24" cy="24" r="23" />
+        <path d="M19 15.5v17l14-8.5z" />
+      </svg>
+    </button>
   );
 }
 
