@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +21,15 @@ import (
 
 	"github.com/knnlabs/conduit/signalr"
 )
+
+// TestMain has many tests run beside each other: most of what they do is wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // patience is how long a scenario waits for what must happen.
 const patience = 30 * time.Second
@@ -32,6 +44,7 @@ type rig struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
+	front front
 }
 
 // connect starts a client, with what options changes.
@@ -127,7 +140,7 @@ func (r *rig) serve(args ...string) {
 	options.Logger = nil
 	options.ShutdownWindow = time.Millisecond
 	hubs := newHubs(options)
-	server := httptest.NewUnstartedServer(hubs.routes())
+	server := httptest.NewUnstartedServer(r.front.before(hubs.routes()))
 	r.conns = make(map[net.Conn]bool)
 	server.Config.ConnState = func(c net.Conn, state http.ConnState) {
 		r.mu.Lock()
@@ -171,9 +184,11 @@ func upload[T any](fail error, values ...T) iter.Seq2[T, error] {
 	}
 }
 
+type scenario = func(r *rig, ctx context.Context)
+
 // scenarios are what the client of this library does, over every transport and
 // protocol.
-var scenarios = map[string]func(r *rig, ctx context.Context){
+var scenarios = map[string]scenario{
 	"call: values": func(r *rig, ctx context.Context) {
 		c := r.connect()
 		var text, none *string
@@ -534,6 +549,14 @@ var scenarios = map[string]func(r *rig, ctx context.Context){
 	},
 }
 
+// allScenarios puts those of the three files together.
+func allScenarios() map[string]scenario {
+	all := maps.Clone(scenarios)
+	maps.Copy(all, callScenarios)
+	maps.Copy(all, lifeScenarios)
+	return all
+}
+
 // TestClient has the client of this library go through the scenarios.
 func TestClient(t *testing.T) {
 	for _, transport := range []signalr.Transport{signalr.WebSockets, signalr.ServerSentEvents, signalr.LongPolling} {
@@ -543,8 +566,9 @@ func TestClient(t *testing.T) {
 			}
 			t.Run(transport.String()+" "+protocol, func(t *testing.T) {
 				t.Parallel()
-				for name, scenario := range scenarios {
+				for name, scenario := range allScenarios() {
 					t.Run(name, func(t *testing.T) {
+						t.Parallel()
 						client := &http.Transport{}
 						r := &rig{t: t, opts: signalr.ClientOptions{
 							Transports: []signalr.Transport{transport}, Protocol: protocol,

@@ -70,7 +70,7 @@ func parse(args []string) (flags, error) {
 		return f, err
 	}
 	if f.redis != "" || f.prefix != "" {
-		return f, errors.New("-redis and -prefix: the Redis backplane is not built yet; start without them")
+		return f, errors.New("-redis and -prefix come with the Redis backplane, which is not there yet; start without them")
 	}
 	if (f.tlsCert == "") != (f.tlsKey == "") {
 		return f, errors.New("-tls-cert and -tls-key go together")
