@@ -30,6 +30,8 @@ export interface Connection {
   readonly requestId: string;
   /** HTTP status of the newest refusal that says something of the hub or the key; 0: none. */
   refused(): number;
+  /** The server has answered; what did not come about is the transport. */
+  negotiated(): boolean;
   /** The key was none; undefined: it may be one. */
   badKey(): InvalidOptionError | undefined;
   /** start opens it. It rejects when that fails, does not come about in time, or the signal ends it. */
@@ -41,6 +43,7 @@ export interface Connection {
 /** WatchedHttp is the official client's HTTP, which also remembers refusals, tells of requests, and can be given up. */
 class WatchedHttp extends HttpClient {
   refused = 0;
+  negotiated = false;
   private readonly http: HttpClient;
   private readonly pending = new Set<AbortController>();
 
@@ -59,13 +62,14 @@ class WatchedHttp extends HttpClient {
     this.pending.add(controller);
     try {
       const response = await this.http.send(request.abortSignal ? request : { ...request, abortSignal: controller.signal as unknown as NonNullable<HttpRequest['abortSignal']> });
+      if (negotiation.test(request.url ?? '')) this.negotiated = true;
       const content = typeof response.content === 'string' ? response.content : '';
       log.traffic(`${request.method} ${request.url}: ${response.statusCode} ${content}`);
       return response;
     } catch (error) {
       const status = (error as { statusCode?: unknown }).statusCode;
       // A poll's 404 speaks of its connection, which a restarted server does not know; not of the hub.
-      if (typeof status === 'number' && (request.url?.includes('/negotiate?') || status === 401 || status === 403)) this.refused = status;
+      if (typeof status === 'number' && (negotiation.test(request.url ?? '') || status === 401 || status === 403)) this.refused = status;
       log.traffic(`${request.method} ${request.url}: ${say(error)}`);
       throw error;
     } finally {
@@ -83,6 +87,7 @@ class WatchedHttp extends HttpClient {
   }
 }
 
+const negotiation = /\/negotiate\?/;
 const farewell = 5000; // milliseconds that a close may take
 
 /** open prepares a connection to a hub by some of the transports; start is for the caller. */
@@ -130,6 +135,7 @@ export function open(settings: Settings, path: string, transports: readonly Tran
     hub,
     requestId,
     refused: () => http.refused,
+    negotiated: () => http.negotiated,
     badKey: () => badKey,
     start: async (signal) => {
       const started = hub.start();
@@ -154,7 +160,7 @@ export interface Reason {
   final: boolean;
   /** There is no such hub here; the REST side may still do. */
   missing: boolean;
-  /** It did not open in time. */
+  /** The transport did not open in time. */
   late: boolean;
 }
 
@@ -168,7 +174,7 @@ export function reasonOf(connection: Connection, path: string, cause: unknown): 
   let status = connection.refused();
   if (keyEnded.test(text)) status = 401;
   else if (lacksScope.test(text)) status = 403;
-  const late = cause instanceof TimeoutError;
+  const late = cause instanceof TimeoutError && connection.negotiated();
   const final = (error: ConduitError): Reason => ({ error, final: true, missing: status === 404, late });
   const badKey = connection.badKey();
   if (badKey) return final(badKey);

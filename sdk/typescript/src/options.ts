@@ -136,7 +136,8 @@ function transports(value: readonly string[] | undefined): readonly TransportNam
   if (value === undefined) return ['webSockets', 'serverSentEvents'];
   const allowed = `an array of at least one of ${transportNames.join(', ')}`;
   if (!Array.isArray(value) || value.length === 0) refuse('signalR.transports', allowed, value);
-  return [...new Set(value.map((name, i) => oneOf(`signalR.transports[${i}]`, name ?? null, 'webSockets', transportNames)))];
+  const named = value.map((name, i) => oneOf(`signalR.transports[${i}]`, name ?? null, 'webSockets', transportNames));
+  return transportNames.filter((name) => named.includes(name)); // in the order in which they are tried
 }
 
 function environment(name: string): string | undefined {

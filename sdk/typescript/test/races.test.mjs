@@ -90,6 +90,14 @@ test('a server that never answers is one that is not there', async () => {
   await assert.rejects(c.videos.watch('task_a').done, (e) => e instanceof ConnectionError && /did not open within 50 ms.*tried again 1 time\./.test(e.message));
 });
 
+test('a negotiation that hangs takes no transport away', async () => {
+  hub.negotiate = () => hub.negotiations.length === 1;
+  const c = client({ timeout: 3000, signalR: { transports: ['serverSentEvents', 'webSockets'] } });
+  const watch = c.videos.watch('task_a');
+  await subscribed(); // by WebSockets, which are all that there is
+  watch.close();
+});
+
 test('a task that is watched again at its end is told the end again, whatever comes of the first subscription', async () => {
   hub.subscribed = (connection, taskId) => {
     connection.event('Completed', ended(taskId, 3));

@@ -21,12 +21,12 @@ before(async () => {
   idle.began = idle.proxy.frames;
 });
 afterEach(async () => {
+  await Promise.all(clients.splice(0).map((c) => c.disconnect()));
   Object.assign(proxy, { delay: 0, refuse: undefined, refuseUpgrade: false, frozen: false, requests: [] });
   mock.restoreAll();
   delete globalThis.location;
   delete process.env.CONDUIT_API_KEY;
   delete process.env.CONDUIT_BASE_URL;
-  await Promise.all(clients.splice(0).map((c) => c.disconnect()));
 });
 after(async () => {
   await idle.client?.disconnect();
