@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"iter"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -21,15 +19,6 @@ import (
 
 	"github.com/knnlabs/conduit/signalr"
 )
-
-// TestMain has many tests run beside each other: most of what they do is wait.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil {
-		panic(err)
-	}
-	os.Exit(m.Run())
-}
 
 // patience is how long a scenario waits for what must happen.
 const patience = 30 * time.Second

@@ -88,6 +88,8 @@ type network struct {
 	mu     sync.Mutex
 	delay  time.Duration
 	silent chan struct{} // not nil: nothing passes until it is closed
+	conns  []net.Conn
+	over   bool
 }
 
 // network starts a proxy before the server.
@@ -108,7 +110,9 @@ func (r *rig) network() *network {
 				_ = client.Close()
 				continue
 			}
-			r.t.Cleanup(func() { _ = errors.Join(client.Close(), server.Close()) })
+			if !n.keep(client, server) {
+				return
+			}
 			work.Go(func() { n.pass(server, client) })
 			work.Go(func() { n.pass(client, server) })
 		}
@@ -116,8 +120,33 @@ func (r *rig) network() *network {
 	r.t.Cleanup(func() {
 		_ = listener.Close()
 		n.speak()
+		n.end()
+		work.Wait()
 	})
 	return n
+}
+
+// keep notes what has to be closed at the end; it says no after that.
+func (n *network) keep(conns ...net.Conn) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.over {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		return false
+	}
+	n.conns = append(n.conns, conns...)
+	return true
+}
+
+func (n *network) end() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.over = true
+	for _, c := range n.conns {
+		_ = c.Close()
+	}
 }
 
 func (n *network) pass(to, from net.Conn) {
