@@ -87,6 +87,7 @@ func readExchanges(t *testing.T, file string) (all []*exchange) {
 // conversation is a replay under way.
 type conversation struct {
 	t       *testing.T
+	client  *http.Client
 	url     string // with the id
 	stop    context.Context
 	headers []string // every form that an answer may have
@@ -98,13 +99,13 @@ type conversation struct {
 }
 
 // replayHTTP replays what was said over long polling or server-sent events:
-// each request after the answers that preceded it, over real HTTP. Status and
-// headers of every answer, and all messages, are compared with the recording;
-// how messages are spread over polls and events is random, so is the end of a
-// stop.
-func replayHTTP(t *testing.T, url string, all []*exchange, proto wire.Protocol) {
+// each request after the answers that preceded it, over HTTP. Status and headers
+// of every answer, and all messages, are compared with the recording; how
+// messages are spread over polls and events is random, so is the end of a stop.
+func replayHTTP(t *testing.T, client *http.Client, all []*exchange, proto wire.Protocol) {
+	const url = "http://memory/testhub"
 	ctx, stop := context.WithCancel(t.Context())
-	c := &conversation{t: t, stop: ctx, changed: make(chan struct{}, 1)}
+	c := &conversation{t: t, client: client, stop: ctx, changed: make(chan struct{}, 1)}
 	for _, e := range all {
 		if e.answer != nil {
 			c.headers = append(c.headers, form(e.HTTP, e.answer.HTTP, e.answer.Headers))
@@ -143,12 +144,14 @@ func replayHTTP(t *testing.T, url string, all []*exchange, proto wire.Protocol) 
 		case method == "DELETE":
 			leaving = true
 			req, _ := http.NewRequestWithContext(t.Context(), "DELETE", c.url, nil)
-			resp, err := http.DefaultClient.Do(req)
+			resp, err := c.client.Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
 			_ = resp.Body.Close()
-			if resp.StatusCode != http.StatusNotFound || !c.hasEnded() { // our poll behind the Close may be the end before
+			if resp.StatusCode == http.StatusNotFound { // our poll behind the Close was the end before
+				c.await(func(_ []byte, ended bool) ([]byte, int, bool) { return nil, 0, ended })
+			} else {
 				c.check("DELETE", resp)
 			}
 		case e.From == "server" && !leaving:
@@ -265,7 +268,7 @@ func (c *conversation) ask(url string, e *exchange) string {
 			req.Header.Set(name, value)
 		}
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -293,7 +296,7 @@ func (c *conversation) poll() {
 	defer c.over()
 	for c.stop.Err() == nil {
 		req, _ := http.NewRequestWithContext(c.stop, "GET", c.url, nil)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := c.client.Do(req)
 		if err != nil {
 			return
 		}
@@ -312,7 +315,7 @@ func (c *conversation) events(e *exchange, opened chan struct{}) {
 	defer c.over()
 	req, _ := http.NewRequestWithContext(c.stop, "GET", c.url, nil)
 	req.Header.Set("Accept", e.Headers["accept"])
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		c.t.Error(err)
 		close(opened)
@@ -350,12 +353,6 @@ func (c *conversation) over() {
 	c.ended = true
 	c.mu.Unlock()
 	c.wake()
-}
-
-func (c *conversation) hasEnded() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended
 }
 
 func (c *conversation) wake() {

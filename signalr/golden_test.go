@@ -135,7 +135,11 @@ func TestGoldenConversations(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { replay(t, r) })
 		}
 		if r.kind != WebSockets || r.what == "dotnet11-client" { // the first half of it is long polling
-			replayHTTP(t, serveHub(t, referenceHub(r.hubOptions())), readExchanges(t, r.file), r.proto)
+			synctest.Test(t, func(t *testing.T) {
+				h := referenceHub(r.hubOptions())
+				replayHTTP(t, serveInMemory(t, h), readExchanges(t, r.file), r.proto)
+				shutdown(t, h)
+			})
 		}
 	})
 }
