@@ -50,9 +50,13 @@ export async function assertPlays(video, { width, height, duration }) {
   const seen = await video.evaluate(async (v) => {
     const reached = (event, done) =>
       done() ? undefined : new Promise((ok, bad) => {
-        v.addEventListener(event, () => done() && ok(), false);
-        setTimeout(() => bad(new Error(`no ${event} within three minutes`)), 180_000);
-        v.addEventListener('error', () => bad(new Error(`media error ${v.error?.code}: ${v.error?.message}`)), { once: true });
+        const fail = (why) => {
+          const { src, error, readyState, networkState, paused, ended, seeking, currentTime } = v;
+          bad(new Error(`${why}: ${JSON.stringify({ src, error: error?.message, readyState, networkState, paused, ended, seeking, currentTime, connected: v.isConnected, visible: document.visibilityState })}`));
+        };
+        v.addEventListener(event, () => done() && ok());
+        v.addEventListener('error', () => fail('media error'), { once: true });
+        setTimeout(() => fail(`${event} did not come`), 120_000);
       });
     await reached('loadedmetadata', () => v.readyState >= 1);
     v.muted = true;
