@@ -2,7 +2,7 @@
 // built from this checkout, on a free port with a data folder of its own.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -12,7 +12,10 @@ const root = resolve(import.meta.dirname, '..');
 function binary() {
   if (!process.env.CONDUIT_BINARY) {
     const built = join(root, 'bin', 'conduit-e2e');
-    execFileSync('go', ['build', '-o', built, './cmd/conduit'], { cwd: root, stdio: 'inherit' });
+    // In one move, since test files build at the same time, and one may run it already.
+    const own = `${built}-${process.pid}`;
+    execFileSync('go', ['build', '-o', own, './cmd/conduit'], { cwd: root, stdio: 'inherit' });
+    renameSync(own, built);
     process.env.CONDUIT_BINARY = built;
   }
   return process.env.CONDUIT_BINARY;
