@@ -245,6 +245,7 @@ func TestEncrypted(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), `{"Metrics": {"Urls": "http://127.0.0.1:0"}}`)
 	s, status := r.dial("?access_token=" + r.key())
 	if status != http.StatusSwitchingProtocols {
@@ -295,6 +296,7 @@ func TestMetrics(t *testing.T) {
 // An admin key is shown what was noticed, the key and the address by name; no
 // other key is.
 func TestAbnormalIsShownToAdmins(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), `{}`)
 	k, err := OpenKeys(t.Context(), r.config)
 	if err != nil {

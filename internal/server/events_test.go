@@ -12,6 +12,7 @@ import (
 
 // Event streams and hubs send the same JSON, of videos and of images.
 func TestEventsAreTheSameEverywhere(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), `{}`)
 	bearer := "Authorization: Bearer " + r.key()
 	signed := regexp.MustCompile(`\?exp=[^"]*`) // links are minted when they are sent

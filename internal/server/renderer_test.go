@@ -41,6 +41,7 @@ func (p *panicky) Watch(ctx context.Context, id string) iter.Seq2[provider.Updat
 }
 
 func TestARendererThatPanicsHalfWay(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	r := serve(t, settings(t, t.TempDir(), `{}`), func(o *Options) {
 		o.wrap = func(l *local.Renderer) provider.Provider { return &panicky{Renderer: l} }
 	})

@@ -147,6 +147,7 @@ func (r *running) key() string {
 }
 
 func TestFirstAndSecondStart(t *testing.T) {
+	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "a", "data")
 	r := start(t, folder, `{}`)
 	secret := r.key()
@@ -202,6 +203,7 @@ func TestFirstAndSecondStart(t *testing.T) {
 }
 
 func TestOneServerPerFolder(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	r := start(t, folder, `{}`)
 	_, err := New(t.Context(), Options{Config: settings(t, folder, `{}`), Logger: slog.New(slog.DiscardHandler), Out: io.Discard})

@@ -39,6 +39,7 @@ func (r *running) routes() (all []route) {
 
 // Who may not, may not anywhere: a new route is asked here by itself.
 func TestStrangersOnEveryRoute(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), `{}`)
 	k, err := OpenKeys(t.Context(), r.config)
 	if err != nil {
