@@ -117,20 +117,6 @@ export function open(settings: Settings, path: string, transports: readonly Tran
     .configureLogging(logger)
     .build();
 
-  /** within settles as what it is given, or rejects when the time is over or the signal ends it. */
-  const within = async (work: Promise<void>, milliseconds: number, signal?: AbortSignal) => {
-    const { controller, release } = follow(signal);
-    const limit = sleep(milliseconds, controller.signal).then(() => {
-      throw new TimeoutError(`It did not open within ${milliseconds} ms.`, { requestId });
-    });
-    try {
-      await Promise.race([work, limit]);
-    } finally {
-      release();
-      controller.abort();
-    }
-  };
-
   return {
     hub,
     requestId,
@@ -140,7 +126,7 @@ export function open(settings: Settings, path: string, transports: readonly Tran
     start: async (signal) => {
       const started = hub.start();
       try {
-        await within(started, timeout || longestTimer, signal);
+        await within(started, timeout || longestTimer, requestId, signal);
       } catch (error) {
         // The official client's start waits for as long as the network does, and so does its stop meanwhile.
         started.catch(() => {});
@@ -149,8 +135,22 @@ export function open(settings: Settings, path: string, transports: readonly Tran
         throw error;
       }
     },
-    stop: () => within(hub.stop(), farewell).catch(() => {}),
+    stop: () => within(hub.stop(), farewell, requestId).catch(() => {}),
   };
+}
+
+/** within settles as what it is given, or rejects when the time is over or the signal ends it. */
+async function within(work: Promise<void>, milliseconds: number, requestId: string, signal?: AbortSignal): Promise<void> {
+  const { controller, release } = follow(signal);
+  const limit = sleep(milliseconds, controller.signal).then(() => {
+    throw new TimeoutError(`It did not open within ${milliseconds} ms.`, { requestId });
+  });
+  try {
+    await Promise.race([work, limit]);
+  } finally {
+    release();
+    controller.abort();
+  }
 }
 
 /** Why there is no connection. */
