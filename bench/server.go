@@ -123,6 +123,23 @@ func (s *server) memory(field string) (float64, error) {
 	return 0, errors.New("no " + field + " in the process's status")
 }
 
+// cpu is the processor time that the process has used, in seconds.
+func (s *server) cpu() (float64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, fields, _ := strings.Cut(string(raw), ") ") // the command's name may hold blanks
+	f := strings.Fields(fields)
+	if len(f) < 13 {
+		return 0, errors.New("the process's stat is short")
+	}
+	user, err1 := strconv.ParseFloat(f[11], 64)
+	system, err2 := strconv.ParseFloat(f[12], 64)
+	const ticks = 100 // a second, on every Linux
+	return (user + system) / ticks, errors.Join(err1, err2)
+}
+
 // submit posts one small video and returns its task id.
 func (s *server) submit(ctx context.Context, body map[string]any) (string, error) {
 	raw, err := json.Marshal(body)

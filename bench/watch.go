@@ -228,10 +228,16 @@ func (s *server) postToProgress(ctx context.Context) (first, running time.Durati
 	}
 }
 
+// A film of the measure of frames.
+const (
+	filmSeconds = 6
+	filmFPS     = 30
+	filmFrames  = filmSeconds * filmFPS
+)
+
 // films renders a film of each prompt, all at once, and gives the frames a
 // second from the first Started to the last end, by the server's clock.
 func (s *server) films(ctx context.Context, prompts ...string) (float64, error) {
-	const seconds, fps = 6, 30
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	var (
@@ -257,7 +263,7 @@ func (s *server) films(ctx context.Context, prompts ...string) (float64, error) 
 	}
 	defer w.close()
 	for _, p := range prompts {
-		id, err := s.submit(ctx, map[string]any{"prompt": p, "size": "640x360", "duration": seconds, "fps": fps, "seed": 1})
+		id, err := s.submit(ctx, map[string]any{"prompt": p, "size": "640x360", "duration": filmSeconds, "fps": filmFPS, "seed": 1})
 		if err != nil {
 			return 0, err
 		}
@@ -279,7 +285,7 @@ func (s *server) films(ctx context.Context, prompts ...string) (float64, error) 
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	return float64(len(prompts)*seconds*fps) / last.Sub(first).Seconds(), nil
+	return float64(len(prompts)*filmFrames) / last.Sub(first).Seconds(), nil
 }
 
 // crowdResult is what all watchers together saw.
