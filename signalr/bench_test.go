@@ -107,8 +107,8 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// BenchmarkEncodeEvent is the encoding of one event.
-func BenchmarkEncodeEvent(b *testing.B) {
+// BenchmarkEvent is one event made ready to be queued: payload, envelope, frame.
+func BenchmarkEvent(b *testing.B) {
 	type payload struct {
 		TaskID   string  `json:"taskId"`
 		Progress float64 `json:"progress"`
