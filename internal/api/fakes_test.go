@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -125,7 +126,7 @@ func (f *fakeTasks) Submit(_ context.Context, r task.Request) (task.Task, bool, 
 func (f *fakeTasks) Quota(context.Context, string) (limit, left int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.err != nil && f.err != task.ErrTooMany { //nolint:errorlint // as it was set
+	if f.err != nil && !errors.Is(f.err, task.ErrTooMany) {
 		return 0, 0, f.err
 	}
 	return 10, 10 - len(f.submitted), nil
