@@ -116,9 +116,11 @@ func (r *reliable) received() bool {
 	return true
 }
 
-// resume sets the number of the message that the peer sends next.
+// resume sets the number of the message that the peer sends next. It may leave
+// out what has been received and was to come again: the peer has our Ack of it,
+// which came before the socket was lost in the middle of the repetition.
 func (r *reliable) resume(id int64) error {
-	if id > r.next {
+	if id > max(r.next, r.latest+1) {
 		return errSequence
 	}
 	r.next = id

@@ -367,3 +367,29 @@ func TestCatchUpWithStatefulReconnect(t *testing.T) {
 		s.want(append([]string{sequence(1)}, want...)...)
 	})
 }
+
+// TestSocketLostDuringTheRepetition: an Ack that the client got while it said
+// old messages again counts, also when the socket is lost before it was through
+// with them.
+func TestSocketLostDuringTheRepetition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := statefulHub(HubOptions{OnDisconnected: func(_ context.Context, _ *Conn, err error) { t.Errorf("disconnected: %v", err) }})
+		s := connectStateful(t, h, 2)
+		s.send(echo(1), echo(2), echo(3))
+		s.want(echoed(1), echoed(2), echoed(3))
+		s.lose()
+		s.comeBack()
+		s.send(sequence(1), echo(1)) // 2 and 3 are to follow
+		s.want(sequence(1), echoed(1), echoed(2), echoed(3))
+		time.Sleep(1100 * time.Millisecond)
+		s.want(ack(3))
+		s.lose()
+		s.comeBack()
+		s.send(sequence(4), echo(4)) // it has the Ack
+		s.want(sequence(1), echoed(1), echoed(2), echoed(3), echoed(4))
+		time.Sleep(1100 * time.Millisecond)
+		s.want(ack(4))
+		h.opts.OnDisconnected = nil
+		s.end(nil)
+	})
+}
