@@ -60,17 +60,18 @@ export async function assertPlays(video, { width, height, duration }) {
       });
     await reached('loadedmetadata', () => v.readyState >= 1);
     v.muted = true;
+    // From the beginning: it may play already, over and over, and be near its end.
+    v.pause();
+    v.currentTime = 0;
+    await reached('seeked', () => !v.seeking && v.currentTime === 0);
     await v.play();
-    const from = v.currentTime;
-    await reached('timeupdate', () => v.currentTime > from + 0.2 || v.ended);
-    const advanced = v.currentTime !== from;
+    await reached('timeupdate', () => v.currentTime > 0.1); // it moves
     v.pause();
     const target = v.duration * 0.75;
     v.currentTime = target;
     await reached('seeked', () => !v.seeking && Math.abs(v.currentTime - target) < 0.01);
-    return { advanced, width: v.videoWidth, height: v.videoHeight, duration: v.duration, at: v.currentTime, target };
+    return { width: v.videoWidth, height: v.videoHeight, duration: v.duration, at: v.currentTime, target };
   });
-  assert.ok(seen.advanced, 'the video moves');
   assert.deepEqual([seen.width, seen.height], [width, height]);
   assert.ok(Math.abs(seen.duration - duration) < 0.15, `duration ${seen.duration}, asked ${duration}`);
   assert.ok(Math.abs(seen.at - seen.target) < 0.1, `seeking to ${seen.target} led to ${seen.at}`);

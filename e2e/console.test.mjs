@@ -91,6 +91,7 @@ describe('from the first start to a playing video', () => {
     const still = card.locator('canvas');
     await until('there is a still', () => still.evaluate((c) => c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data[3] === 255));
     await card.getByRole('button', { name: 'Play video: made by curl' }).click();
+    await until('the focus is in the player', () => page.evaluate(() => document.activeElement?.tagName === 'VIDEO'));
     await assertPlays(card.locator('video'), { width: 320, height: 180, duration: 2 });
     assert.equal(await page.locator('video').count(), 1, 'one at a time holds a connection');
     const [download] = await Promise.all([page.waitForEvent('download'), card.getByRole('button', { name: 'Download' }).click()]);
@@ -125,6 +126,13 @@ describe('from the first start to a playing video', () => {
     await other.getByRole('alert').filter({ hasText: /used|expired/ }).waitFor();
     assert.equal(other.url(), `${conduit.url}/`);
     await other.context().close();
+  });
+
+  test('signing out while the server is away is not pretended', async () => {
+    await page.route('**/console/session', (route) => route.abort());
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('alert').filter({ hasText: 'You are still signed in' }).waitFor();
+    await page.unroute('**/console/session');
   });
 
   test('signing out ends the session on the server, and in the other tab too', async () => {

@@ -109,7 +109,7 @@ export function withSummaries(items: Items, summaries: readonly TaskSummary[]): 
 export function withEvent(items: Items, event: VideoEvent | ImageEvent, now = Date.now()): Items {
   const item = items.get(event.taskId);
   // A summary of the end may have come first; the event has the result too.
-  const fuller = item?.sequence === event.sequence && !item.media;
+  const fuller = item?.sequence === event.sequence && !item.media && event.eventType.endsWith('Completed');
   if (!item || (event.sequence <= item.sequence && !fuller)) return items;
   return new Map(items).set(item.id, { ...after(item, event, now), sequence: event.sequence });
 }

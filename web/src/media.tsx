@@ -93,11 +93,15 @@ let onStage: (() => void) | undefined;
 function Player({ item, fresh, renew }: Props) {
   const { all, failed, broken, works, retry } = useMedia(item, renew);
   // What has just been made plays by itself, unless somebody wants it calm.
-  const [playing, play] = useState(() => fresh && !matchMedia('(prefers-reduced-motion: reduce)').matches);
+  const [playing, play] = useState<'by itself' | 'asked for' | undefined>(() =>
+    fresh && !matchMedia('(prefers-reduced-motion: reduce)').matches ? 'by itself' : undefined,
+  );
+  const player = useRef<HTMLVideoElement>(null);
   useEffect(() => {
     if (!playing) return;
+    if (playing === 'asked for') player.current?.focus(); // the button that asked is gone
     onStage?.();
-    const leave = () => play(false);
+    const leave = () => play(undefined);
     onStage = leave;
     return () => {
       if (onStage === leave) onStage = undefined;
@@ -106,14 +110,15 @@ function Player({ item, fresh, renew }: Props) {
   const video = all[0];
   if (failed) return <Failed what="The video" retry={retry} />;
   if (!video) return null;
-  if (!playing) return <Still video={video} title={item.prompt} play={() => play(true)} works={works} broken={broken} />;
+  if (!playing) return <Still video={video} title={item.prompt} play={() => play('asked for')} works={works} broken={broken} />;
   return (
     <video
+      ref={player}
       controls
       autoplay
       loop
       playsInline
-      muted
+      muted={playing === 'by itself'}
       preload="auto"
       width={video.width}
       height={video.height}

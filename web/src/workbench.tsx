@@ -46,6 +46,7 @@ function Page({ session, onSignedOut }: Props) {
   const live = session.scopes.includes('navigation');
   const admin = session.scopes.includes('admin');
   const [view, setView] = useState<'studio' | 'connections'>(kinds.length > 0 || !admin ? 'studio' : 'connections');
+  const [trouble, setTrouble] = useState('');
   const asked = useRef(false);
   const signedOut = useCallback(() => {
     if (asked.current) return;
@@ -65,7 +66,11 @@ function Page({ session, onSignedOut }: Props) {
     if (!live && kinds.length > 0) client.connect({ hubs: [kinds.includes('video') ? 'videos' : 'images'] }).catch(() => {});
   }, [client]);
   const leave = async () => {
-    await signOut().catch(() => {});
+    try {
+      await signOut();
+    } catch (failure) {
+      if ((failure as SessionError).status !== 401) return setTrouble(`You are still signed in: ${(failure as Error).message}`);
+    }
     tellTabs();
     onSignedOut('');
   };
@@ -94,6 +99,9 @@ function Page({ session, onSignedOut }: Props) {
         </button>
       </header>
       <main>
+        <p class="trouble error" role="alert">
+          {trouble}
+        </p>
         {kinds.length > 0 && (
           <div class="workbench" hidden={view !== 'studio'}>
             <Studio kinds={kinds} live={live} outages={connections.outages} overall={connections.overall} onSignedOut={signedOut} />
