@@ -265,15 +265,19 @@ func (s *Local) removeFile(name string) error {
 	return fmt.Errorf("media: %w", err)
 }
 
-// syncDir makes renames in a folder last over a power failure, on systems
-// that can sync folders.
+// syncDir makes renames into a folder, and the folder itself, last over a power
+// failure, on systems that can sync folders.
 func (s *Local) syncDir(dir string) {
-	f, err := s.root.Open(dir)
-	if err != nil {
-		return
+	for {
+		if f, err := s.root.Open(dir); err == nil {
+			_ = f.Sync() // not every system can
+			_ = f.Close()
+		}
+		if dir == "." {
+			return
+		}
+		dir = path.Dir(dir)
 	}
-	_ = f.Sync() // not every system can
-	_ = f.Close()
 }
 
 // sweep removes temporary files last written to before a time.
