@@ -60,6 +60,12 @@ type Options struct {
 	// Abnormal is shown to keys with the scope admin; nil: nothing was noticed.
 	Abnormal func() AbnormalReport
 
+	// UnknownTask is told when somebody wants to follow a task that there is not,
+	// or that is another key's: an event stream or a poll, by a key, from an
+	// address. By returning later, or when ctx ends, it holds the answer up. nil:
+	// nobody is told.
+	UnknownTask func(ctx context.Context, keyID, address string)
+
 	// Authenticate puts a key.Principal into the context of every request but
 	// those for media, or answers 401: (*key.Authenticator).Middleware. Nil
 	// leaves that to whoever mounts the handler.

@@ -42,8 +42,10 @@ func unsupported(param, format string, args ...any) *problem {
 	return &problem{Status: http.StatusBadRequest, Code: "unsupported_parameter", Param: param, Message: fmt.Sprintf(format, args...)}
 }
 
+const codeTaskNotFound = "task_not_found"
+
 func taskNotFound() *problem {
-	return &problem{Status: http.StatusNotFound, Code: "task_not_found", Param: "id", Message: "There is no such task."}
+	return &problem{Status: http.StatusNotFound, Code: codeTaskNotFound, Param: "id", Message: "There is no such task."}
 }
 
 func insufficientScope(need key.Scope) *problem {

@@ -23,7 +23,7 @@ import (
 // runs in this process is followed through the feed, any other by reading the
 // store again and again.
 func (h *Handler) taskEvents(w http.ResponseWriter, r *http.Request) error {
-	p, t, err := h.find(r, "")
+	p, t, err := h.findToFollow(r)
 	if err != nil {
 		return err
 	}

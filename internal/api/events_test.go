@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -401,4 +402,24 @@ func FuzzLastEventID(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Who wants to follow tasks that there are not is told of, and nobody else.
+func TestFollowersOfUnknownTasksAreTold(t *testing.T) {
+	var told []string
+	b := newBench(t, func(o *Options) {
+		o.UnknownTask = func(_ context.Context, keyID, address string) { told = append(told, keyID+" "+address) }
+	})
+	b.tasks.add("mine", idA, task.Video)
+	for _, path := range []string{"/v1/tasks/" + idB + "/events", "/v1/tasks/nonsense/poll", "/v1/tasks/" + idB} {
+		wantProblem(t, b.call("GET", path, ""), 404, "task_not_found", "id")
+	}
+	wantProblem(t, b.call("GET", "/v1/tasks/"+idA+"/events", "", "Authorization", "Bearer other"), 404, "task_not_found", "id")
+	b.call("HEAD", "/v1/tasks/"+idA+"/events", "")
+	b.tasks.err = task.ErrUnavailable
+	b.call("GET", "/v1/tasks/"+idA+"/events", "")
+	from := httptest.NewRequest("GET", "/", nil).RemoteAddr
+	if want := []string{"mine " + from, "mine " + from, "other " + from}; !slices.Equal(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
+	}
 }

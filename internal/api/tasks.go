@@ -62,6 +62,16 @@ func (h *Handler) find(r *http.Request, kind task.Kind) (key.Principal, task.Tas
 	return p, t, nil
 }
 
+// findToFollow is find, of either kind, for who waits for what comes of the
+// task.
+func (h *Handler) findToFollow(r *http.Request) (key.Principal, task.Task, error) {
+	p, t, err := h.find(r, "")
+	if err != nil && h.o.UnknownTask != nil && problemOf(err).Code == codeTaskNotFound {
+		h.o.UnknownTask(r.Context(), p.KeyID, r.RemoteAddr)
+	}
+	return p, t, err
+}
+
 func (h *Handler) status(w http.ResponseWriter, r *http.Request, kind task.Kind) error {
 	_, t, err := h.find(r, kind)
 	if err != nil {

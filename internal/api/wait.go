@@ -79,7 +79,7 @@ const (
 // the time is over, for users of the older gateway. The interval is checked and
 // has no effect: an end is answered at once.
 func (h *Handler) pollTask(w http.ResponseWriter, r *http.Request) error {
-	p, t, err := h.find(r, "")
+	p, t, err := h.findToFollow(r)
 	if err != nil {
 		return err
 	}

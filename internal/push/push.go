@@ -88,8 +88,9 @@ type Options struct {
 
 	// Abnormal is told what may be abuse, with the key that did it and the
 	// address that it came from: a Pattern each time, and how often a call did
-	// it. By returning later, or when ctx ends, it slows new connections and subscriptions to unknown tasks
-	// down; for what ends a connection it must not block. nil: nobody is told.
+	// it. By returning later, or when ctx ends, it slows down new connections and
+	// subscriptions to unknown tasks; for what ends a connection it must not
+	// block. nil: nobody is told.
 	Abnormal func(ctx context.Context, pattern string, times int, keyID, address string)
 
 	RepairEvery time.Duration // how often the store is read for watched tasks; 0: 5 s

@@ -26,15 +26,15 @@ const abnormalWindow = time.Minute
 
 var abnormalLimits = map[string]int{
 	patternNegotiation:        30, // requests to hubs that were refused
-	push.PatternUnknownTask:   60, // subscriptions to tasks that there are not, or that are another's
+	push.PatternUnknownTask:   60, // subscriptions, event streams and polls of tasks that there are not, or that are another's
 	push.PatternConnection:    600,
 	push.PatternOversized:     3,
 	push.PatternRateLimitStop: 3,
 }
 
 // Who is above a limit is held up for so long, as long as not too many wait:
-// its refused negotiations, its new connections, and its subscriptions to
-// tasks that there are not.
+// its refused negotiations, its new connections, and its subscriptions, event
+// streams and polls of tasks that there are not.
 const (
 	slowDown  = time.Second
 	maxSlowed = 256
@@ -219,6 +219,11 @@ func (a *abnormal) ofHubs(ctx context.Context, pattern string, times int, keyID,
 	if above {
 		a.slow(ctx)
 	}
+}
+
+// ofStreams is api.Options.UnknownTask.
+func (a *abnormal) ofStreams(ctx context.Context, keyID, address string) {
+	a.ofHubs(ctx, push.PatternUnknownTask, 1, keyID, address)
 }
 
 func (a *abnormal) slow(ctx context.Context) {

@@ -142,6 +142,10 @@ func TestAbnormalClientsAreSlowedDown(t *testing.T) {
 		if d := took(ctx, push.PatternUnknownTask, 40, "1"); d != slowDown {
 			t.Errorf("above it: took %s, whatever the number at once", d)
 		}
+		begun := time.Now()
+		if a.ofStreams(ctx, "1", "10.0.0.9:1"); time.Since(begun) != slowDown {
+			t.Errorf("its event stream: took %s", time.Since(begun))
+		}
 		if d := took(ctx, push.PatternOversized, 10, "2"); d != 0 {
 			t.Errorf("a connection that ends took %s", d)
 		}

@@ -85,7 +85,7 @@ func (s *Server) compose() error {
 	})
 	s.api = api.New(api.Options{
 		Tasks: tasks, Feed: feed, Catalog: catalog, Media: results, Links: links,
-		Abnormal: s.abnormal.report, Authenticate: s.keys.Middleware, PublicURL: c.PublicURL, Logger: s.log,
+		Abnormal: s.abnormal.report, UnknownTask: s.abnormal.ofStreams, Authenticate: s.keys.Middleware, PublicURL: c.PublicURL, Logger: s.log,
 	})
 	s.http = &http.Server{
 		Handler:           s.handler(),
