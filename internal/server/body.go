@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"time"
 )
@@ -55,5 +57,57 @@ func (b *boundBody) Read(p []byte) (int, error) {
 func (b *boundBody) leave(rest time.Duration) {
 	if !b.ended {
 		_ = b.control.SetReadDeadline(time.Now().Add(rest)) // net/http sets the next request's own
+	}
+}
+
+// answerPatience is how long a client may take for one write of its answer.
+const answerPatience = 30 * time.Second
+
+// boundAnswers ends connections whose client does not take its answers: anybody
+// could hold them open for ever by reading nothing. Handlers that set deadlines
+// of their own keep those until they return.
+func boundAnswers(next http.Handler, patience time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := &boundAnswer{ResponseWriter: w, control: http.NewResponseController(w), patience: patience}
+		_ = b.control.SetWriteDeadline(time.Time{}) // the connection still has that of the answer before
+		defer b.leave()
+		next.ServeHTTP(b, r)
+	})
+}
+
+// boundAnswer is written to by one goroutine at a time, as answers are.
+type boundAnswer struct {
+	http.ResponseWriter
+	control  *http.ResponseController // as in boundBody
+	patience time.Duration
+	own      bool // the handler sets deadlines
+	hijacked bool
+}
+
+func (b *boundAnswer) Write(p []byte) (int, error) {
+	if !b.own {
+		_ = b.control.SetWriteDeadline(time.Now().Add(b.patience))
+	}
+	return b.ResponseWriter.Write(p)
+}
+
+// SetWriteDeadline, Hijack and Unwrap are for http.ResponseController.
+func (b *boundAnswer) SetWriteDeadline(at time.Time) error {
+	b.own = true
+	return b.control.SetWriteDeadline(at)
+}
+
+func (b *boundAnswer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := b.control.Hijack()
+	b.hijacked = err == nil
+	return c, rw, err
+}
+
+func (b *boundAnswer) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
+// leave is for what net/http still holds back of the answer.
+func (b *boundAnswer) leave() {
+	if !b.hijacked {
+		_ = b.control.SetWriteDeadline(time.Now().Add(b.patience))
 	}
 }

@@ -94,7 +94,7 @@ func (s *Server) compose() error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// No WriteTimeout: event streams and downloads take as long as they
-		// take. Each handler bounds its own reads and writes.
+		// take. boundBodies and boundAnswers bound each read and write.
 	}
 	return nil
 }
@@ -164,6 +164,7 @@ func (s *Server) handler() http.Handler {
 	h = plainKeys(h, s.log, s.encrypted)
 	h = logRequests(h, s.log)
 	h = nameRequests(h)
+	h = boundAnswers(h, answerPatience)
 	return forwarded(h, s.config.ForwardedHeaders)
 }
 
