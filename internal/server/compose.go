@@ -52,7 +52,7 @@ func (s *Server) compose() error {
 	}
 
 	feed := task.NewFeed()
-	tasks := task.NewService(s.store, task.Options{
+	s.tasks = task.NewService(s.store, task.Options{
 		Publishers:    []task.Publisher{feed},
 		Limits:        task.Limits{Running: c.Tasks.MaxRunningPerKey, Unfinished: c.Tasks.MaxUnfinishedPerKey},
 		VideoDeadline: c.Tasks.VideoDeadline,
@@ -66,13 +66,13 @@ func (s *Server) compose() error {
 		s.redis = &redisProbe{to: to}
 	}
 	s.models = provider.NewAvailability(catalog, s.log)
-	s.hubs = push.New(push.Options{Tasks: tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log),
+	s.hubs = push.New(push.Options{Tasks: s.tasks, Links: links, Models: s.models, PublicURL: c.PublicURL, Hub: hubOptions(c, s.log),
 		RateLimits: rateLimits(c.SignalR.RateLimits),
 		Abnormal:   s.abnormal.ofHubs, Logger: s.log})
 	s.metrics.watch(s.hubs.All(), s.models.List)
-	tasks.AddPublisher(s.hubs)
+	s.tasks.AddPublisher(s.hubs)
 	s.workers, err = work.New(s.store.Driver(), work.Options{
-		Service: tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
+		Service: s.tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
 		MaxWorkers: map[string]int{renderer.Name(): c.Renderer.MaxWorkers},
 		Retention:  c.Tasks.Retention, Logger: s.log,
 	})
@@ -84,7 +84,7 @@ func (s *Server) compose() error {
 		Store: s.store, PublicURL: c.PublicURL, WriteError: api.WriteError, Logger: s.log,
 	})
 	s.api = api.New(api.Options{
-		Tasks: tasks, Feed: feed, Catalog: catalog, Media: results, Links: links,
+		Tasks: s.tasks, Feed: feed, Catalog: catalog, Media: results, Links: links,
 		Abnormal: s.abnormal.report, UnknownTask: s.abnormal.ofStreams, Authenticate: s.keys.Middleware, PublicURL: c.PublicURL, Logger: s.log,
 	})
 	s.http = &http.Server{

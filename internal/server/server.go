@@ -30,6 +30,7 @@ import (
 	"github.com/knnlabs/conduit/internal/provider/local"
 	"github.com/knnlabs/conduit/internal/push"
 	"github.com/knnlabs/conduit/internal/store"
+	"github.com/knnlabs/conduit/internal/task"
 	"github.com/knnlabs/conduit/internal/work"
 )
 
@@ -54,6 +55,7 @@ type Server struct {
 	folder string // absolute
 
 	store     *store.Store
+	tasks     *task.Service
 	keys      *key.Authenticator
 	api       *api.Handler
 	hubs      *push.Hubs
@@ -178,9 +180,9 @@ func localURL(a net.Addr) string {
 	return "http://" + net.JoinHostPort(host, fmt.Sprint(t.Port))
 }
 
-// Run serves until ctx ends, then stops: new work is refused, clients are
-// told to come back, workers give back what they have begun, and what is left
-// after ShutdownTimeout is cut off.
+// Run serves until ctx ends, then stops: clients are told to come back, workers
+// give back what they have begun, then no new requests are taken, and what is
+// left after ShutdownTimeout is cut off.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.close()
 	if err := s.workers.Start(ctx); err != nil {
@@ -213,14 +215,15 @@ func (s *Server) Run(ctx context.Context) error {
 		case err = <-failed:
 		}
 	}
-	err = errors.Join(err, s.drain(context.WithoutCancel(ctx)))
+	s.drain(context.WithoutCancel(ctx))
 	stop()
 	loops.Wait()
 	return err
 }
 
-// drain ends everything that clients hold, then the listeners.
-func (s *Server) drain(ctx context.Context) error {
+// drain ends everything that clients hold, then the listeners, and waits for
+// those who publish.
+func (s *Server) drain(ctx context.Context) {
 	begin := time.Now()
 	s.draining.Store(true)
 	s.log.Info("stopping", "timeout", s.config.ShutdownTimeout)
@@ -245,8 +248,10 @@ func (s *Server) drain(ctx context.Context) error {
 		s.log.Warn("requests had to be cut off", "error", err)
 		_ = s.http.Close() // they are lost either way
 	}
+	if err := s.tasks.Flush(ctx); err != nil {
+		s.log.Warn("events were not published any more; who comes back reads them", "error", err)
+	}
 	s.log.Info("stopped", "took", time.Since(begin).Round(time.Millisecond))
-	return nil
 }
 
 // loseKey ends what a lost key holds; before that, nothing new lets it in.
