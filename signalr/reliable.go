@@ -116,11 +116,11 @@ func (r *reliable) received() bool {
 	return true
 }
 
-// resume sets the number of the message that the peer sends next. It may leave
-// out what has been received and was to come again: the peer has our Ack of it,
-// which came before the socket was lost in the middle of the repetition.
+// resume sets the number of the message that the peer sends next. Only what has
+// been received may be left out. That is not what next says where the socket was
+// lost in the middle of a repetition: the peer may have our Ack of all of it.
 func (r *reliable) resume(id int64) error {
-	if id > max(r.next, r.latest+1) {
+	if id > r.latest+1 {
 		return errSequence
 	}
 	r.next = id

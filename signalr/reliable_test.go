@@ -393,3 +393,47 @@ func TestSocketLostDuringTheRepetition(t *testing.T) {
 		s.end(nil)
 	})
 }
+
+// TestSequenceTooHigh: a peer may say again whatever it likes of what was
+// received, and leave out nothing else.
+func TestSequenceTooHigh(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		received, again int // so many messages, so many of them once more
+		id              int64
+		wrong           bool
+	}{
+		{"at first", 0, 0, 1, false},
+		{"at first, one is missing", 0, 0, 2, true},
+		{"all again", 3, 0, 1, false},
+		{"nothing again", 3, 0, 4, false},
+		{"one is missing", 3, 0, 5, true},
+		{"in a repetition, from the same", 3, 1, 2, false},
+		{"in a repetition, behind all of it", 3, 1, 4, false},
+		{"in a repetition, one is missing", 3, 1, 5, true},
+		{"after a repetition, one is missing", 3, 3, 5, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newReliable(wire.JSON, 1000)
+			for range test.received {
+				r.received()
+			}
+			if test.again > 0 {
+				if err := r.resume(1); err != nil {
+					t.Fatal(err)
+				}
+				for range test.again {
+					if r.received() {
+						t.Error("a duplicate counts as new")
+					}
+				}
+			}
+			if err := r.resume(test.id); (err != nil) != test.wrong {
+				t.Fatalf("Sequence %d: %v", test.id, err)
+			}
+			if !test.wrong && r.next != test.id {
+				t.Errorf("%d follows Sequence %d", r.next, test.id)
+			}
+		})
+	}
+}
