@@ -324,13 +324,18 @@ func (k *clientConn) Receive(p []byte) error {
 	if len(k.partial) > 0 {
 		k.partial = append(k.partial, p...)
 		buf = k.partial
+		if !wire.MayEnd(k.proto, p) {
+			return nil
+		}
 	}
 	n, err := k.take(buf)
 	if err != nil {
 		k.partial = nil
 		return err
 	}
-	k.partial = append(k.partial[:0], buf[n:]...)
+	if n > 0 || len(k.partial) == 0 {
+		k.partial = append(k.partial[:0], buf[n:]...)
+	}
 	if len(k.partial) == 0 && cap(k.partial) > 64<<10 {
 		k.partial = nil
 	}

@@ -188,6 +188,10 @@ func (c *Conn) assemble(p []byte, take func(buf []byte) (n int, err error)) erro
 	if len(c.in.partial) > 0 {
 		c.in.partial = append(c.in.partial, p...)
 		buf = c.in.partial
+		limit := c.hub.opts.MaximumReceiveMessageSize
+		if !wire.MayEnd(c.proto, p) && (limit <= 0 || int64(len(buf)) <= limit) {
+			return nil
+		}
 	}
 	n, err := take(buf)
 	if err != nil {

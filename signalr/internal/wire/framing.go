@@ -25,6 +25,13 @@ func splitText(buf []byte, limit int64) (frame []byte, n int, err error) {
 	return nil, 0, nil
 }
 
+// MayEnd reports whether a message of p that began before piece can end within
+// it. As long as it cannot, Split need not look at the whole again, which would
+// cost the square of the length where a text comes in many pieces.
+func MayEnd(p Protocol, piece []byte) bool {
+	return p.Binary() || bytes.IndexByte(piece, Separator) >= 0
+}
+
 // Split cuts by the length prefix. A message that its prefix says to be over
 // the limit is refused at once, without waiting for its bytes.
 func (MessagePackProtocol) Split(buf []byte, limit int64) (frame []byte, n int, err error) {
