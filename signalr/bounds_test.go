@@ -54,7 +54,39 @@ func TestPendingBytes(t *testing.T) {
 	})
 }
 
-// TestUploadedBytes: the same of items, over all uploads of a connection, also
+// TestPendingNames: ids of calls, and names of methods that do not exist, count
+// like arguments.
+func TestPendingNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, calls = 100_000, 20
+		h := NewHub("test", HubOptions{Limits: Limits{PendingBytes: limit}})
+		gate := make(chan struct{})
+		Handle(h, "Work", func() { <-gate })
+		p := connect(t, h, "c1")
+		c := h.Connection("c1")
+		p.send(`{"type":1,"invocationId":"0","target":"Work","arguments":[]}`)
+		long := strings.Repeat("x", 15_000)
+		for n := range calls {
+			p.send(fmt.Sprintf(`{"type":1,"invocationId":"%d%s","target":"%[2]s","arguments":[]}`, n, long))
+		}
+		synctest.Wait()
+		if kept := keptBytes(c); kept > limit || kept < limit/2 || c.in.busy.Load() == 0 {
+			t.Errorf("%d bytes are kept, reading pauses: %v", kept, c.in.busy.Load() > 0)
+		}
+		close(gate)
+		p.want(`{"type":3,"invocationId":"0","result":null}`)
+		for n := range calls {
+			p.want(fmt.Sprintf(`{"type":3,"invocationId":"%d%s","error":"Failed to invoke '%[2]s' due to an error on the server. HubException: Method does not exist."}`, n, long))
+		}
+		synctest.Wait()
+		if kept := keptBytes(c); kept != 0 {
+			t.Errorf("%d bytes are kept in the end", kept)
+		}
+		shutdown(t, h)
+	})
+}
+
+// TestUploadedBytes: the same as TestPendingBytes of items, over all uploads of a connection, also
 // of those that nobody reads to their end.
 func TestUploadedBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

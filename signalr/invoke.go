@@ -16,21 +16,20 @@ type invocation struct {
 	context.Context
 	cancel context.CancelFunc // nil: nobody can cancel it
 
-	conn        *Conn
-	id          string // "": no answer is wanted
-	target      string // for error sentences
-	method      *method
-	args        []wire.Raw // own memory, until the call is bound
-	kept        int        // of inbound.kept, guarded by inbound.mu
-	argsErr     error
-	stream      bool   // the client wants a stream
-	refusal     string // not empty: the answer is this error, nothing is called
-	uploads     []*upload
-	lateRefusal string // like refusal, but what does not fit the method is told first
-	failed      error  // what went wrong in the method or its stream
-	away        int    // goroutines of the method that wait for the client; guarded by inbound.mu
-	traced      bool   // the context has the trace of the message's headers
-	few         struct {
+	conn    *Conn
+	id      string     // "": no answer is wanted
+	target  string     // for error sentences
+	method  *method    // nil: there is none of that name
+	args    []wire.Raw // own memory, until the call is bound
+	kept    int        // of inbound.kept, guarded by inbound.mu
+	argsErr error
+	stream  bool // the client wants a stream
+	uploads []*upload
+	refusal string // not empty: the answer is this error, unless the call does not fit the method
+	failed  error  // what went wrong in the method or its stream
+	away    int    // goroutines of the method that wait for the client; guarded by inbound.mu
+	traced  bool   // the context has the trace of the message's headers
+	few     struct {
 		args   [4]wire.Raw      // of args, as long as they suffice
 		values [4]reflect.Value // the same of the values of the parameters
 	}
@@ -61,8 +60,9 @@ func (c *Conn) invoked(m *wire.Message) error {
 		inv.continueTrace(m.Headers)
 	}
 	inv.args, inv.kept = copyArguments(inv.few.args[:0], m.Arguments)
+	inv.kept += len(inv.id)
 	if inv.method == nil {
-		inv.refusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Method does not exist.", inv.target)
+		inv.kept += len(inv.target)
 		return c.queueInvocation(inv)
 	}
 	beside := inv.stream && inv.method.stream || !inv.stream && !inv.method.stream && inv.method.uploads > 0
@@ -70,7 +70,7 @@ func (c *Conn) invoked(m *wire.Message) error {
 		return c.startBeside(inv, m.StreamIDs)
 	}
 	if len(m.StreamIDs) != inv.method.uploads {
-		inv.lateRefusal = fmt.Sprintf("An unexpected error occurred invoking '%s' on the server. HubException: Client sent %d stream(s), Hub method expects %d.",
+		inv.refusal = fmt.Sprintf("An unexpected error occurred invoking '%s' on the server. HubException: Client sent %d stream(s), Hub method expects %d.",
 			inv.target, len(m.StreamIDs), inv.method.uploads)
 	}
 	return c.queueInvocation(inv)
@@ -103,13 +103,13 @@ func (c *Conn) startBeside(inv *invocation, streamIDs []string) error {
 	}
 	if limit := c.hub.opts.Limits.Streams; limit > 0 && (in.streams >= limit || len(in.uploads)+len(streamIDs) > limit) {
 		in.mu.Unlock()
-		inv.lateRefusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Too many streams on this connection.", inv.target)
+		inv.refusal = fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Too many streams on this connection.", inv.target)
 		return c.queueInvocation(inv)
 	}
 	if inv.stream && in.calls[inv.id] != nil {
-		inv.lateRefusal = fmt.Sprintf("Invocation ID '%s' is already in use.", inv.id)
+		inv.refusal = fmt.Sprintf("Invocation ID '%s' is already in use.", inv.id)
 	} else {
-		inv.lateRefusal = c.addUploads(inv, streamIDs)
+		inv.refusal = c.addUploads(inv, streamIDs)
 	}
 	in.streams++
 	in.kept += inv.kept
@@ -150,7 +150,7 @@ func (c *Conn) queueInvocation(inv *invocation) error {
 	}
 	in.kept += inv.kept
 	inv.slot = true
-	if inv.refusal == "" {
+	if inv.method != nil {
 		c.makeCancellable(inv)
 	}
 	if in.begins != nil || in.running >= c.hub.opts.MaximumParallelInvocationsPerClient {
@@ -287,8 +287,8 @@ func (c *Conn) run(inv *invocation) {
 		c.answerError(inv, inv.failure(&callFailed{err}))
 		return
 	}
-	if inv.refusal != "" {
-		c.answerError(inv, inv.refusal)
+	if inv.method == nil {
+		c.answerError(inv, fmt.Sprintf("Failed to invoke '%s' due to an error on the server. HubException: Method does not exist.", inv.target))
 		return
 	}
 	if t := &c.hub.telemetry; t.tracer != nil {
@@ -373,8 +373,8 @@ func (c *Conn) call(inv *invocation) (reflect.Value, error) {
 	case !m.stream && inv.stream:
 		return reflect.Value{}, &wrongMode{fmt.Sprintf("The client attempted to invoke the non-streaming '%s' method with a streaming invocation.", inv.target)}
 	}
-	if inv.lateRefusal != "" {
-		return reflect.Value{}, &wrongMode{inv.lateRefusal}
+	if inv.refusal != "" {
+		return reflect.Value{}, &wrongMode{inv.refusal}
 	}
 	upload := 0
 	for i, p := range m.params {

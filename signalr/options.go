@@ -164,10 +164,10 @@ type Limits struct {
 	// PendingInvocations is how many plain invocations of one connection wait
 	// for their turn; beyond that reading from it pauses. Default 1024.
 	PendingInvocations int
-	// PendingBytes is how many bytes of arguments and of uploaded items one
-	// connection keeps for methods that have not taken them yet; beyond that
-	// reading from it pauses. A message that is larger is taken when nothing
-	// else is kept. Default 4 MiB.
+	// PendingBytes is how many bytes of calls that have not come to their
+	// method, and of uploaded items that no method has taken, one connection
+	// keeps; beyond that reading from it pauses. A message that is larger is
+	// taken when nothing else is kept. Default 4 MiB.
 	PendingBytes int
 	// Streams is how many streams of one connection run at once, down and up
 	// each; an invocation beyond that fails. Default 1024.

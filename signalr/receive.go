@@ -33,7 +33,7 @@ type inbound struct {
 	begins  *invocation     // the one of them that has a turn and has not reached its method
 	pending []*invocation   // plain invocations that wait for their turn
 	resume  []chan struct{} // those that gave their turn up and want it back
-	kept    int             // bytes of arguments and items that no method has taken yet
+	kept    int             // bytes of calls and items that no method has taken yet
 	space   chan struct{}   // closed when pending and kept have room
 	calls   map[string]*invocation
 	streams int // down or up streams under way
