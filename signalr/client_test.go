@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/knnlabs/conduit/signalr/internal/transport"
+	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
 
 const clientPatience = 20 * time.Second
@@ -640,4 +642,43 @@ func TestClientOverTLS(t *testing.T) {
 		}
 	}
 	server.Client().CloseIdleConnections()
+}
+
+// TestLeftStreamsAreForgotten: items that come while a stream is being left do
+// not count as waiting for ever.
+func TestLeftStreamsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := connectCable(t, ClientOptions{})
+		for n := range 100 {
+			id := strconv.Itoa(n + 1)
+			left := make(chan error, 1)
+			go func() {
+				for _, err := range Stream[int](context.Background(), c, "Numbers") {
+					left <- err
+					return
+				}
+			}()
+			s.heard()
+			for range 30 {
+				s.say(wire.Message{Type: wire.StreamItem, InvocationID: id, Item: wire.Raw("1")})
+			}
+			if err := <-left; err != nil {
+				t.Fatal(err)
+			}
+			s.say(wire.Message{Type: wire.Completion, InvocationID: id})
+		}
+		synctest.Wait()
+		k, err := c.current()
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.mu.Lock()
+		if k.waiting != 0 || len(k.calls) != 0 {
+			t.Errorf("%d items wait, %d calls are pending", k.waiting, len(k.calls))
+		}
+		k.mu.Unlock()
+		if err := c.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

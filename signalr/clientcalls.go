@@ -6,7 +6,6 @@ import (
 	"iter"
 	"reflect"
 	"sync"
-	"sync/atomic"
 
 	"github.com/knnlabs/conduit/signalr/internal/wire"
 )
@@ -16,10 +15,10 @@ type pendingCall struct {
 	id     string
 	name   string
 	stream bool
-	unread atomic.Bool // nobody reads the items any more
 
-	mu        sync.Mutex
+	mu        sync.Mutex // after clientConn.mu
 	items     []wire.Raw
+	unread    bool // nobody reads them any more
 	done      bool
 	hasResult bool
 	result    wire.Raw
@@ -32,13 +31,6 @@ func (p *pendingCall) signal() {
 	case p.changed <- struct{}{}:
 	default:
 	}
-}
-
-func (p *pendingCall) add(item wire.Raw) {
-	p.mu.Lock()
-	p.items = append(p.items, item)
-	p.mu.Unlock()
-	p.signal()
 }
 
 func (p *pendingCall) fail(err error) {
@@ -244,12 +236,13 @@ func (k *clientConn) encode(v any) (raw wire.Raw, err error) {
 // completion, and are passed over, like the completion itself. It does not
 // wait for room: a call that is given up ends at once.
 func (k *clientConn) giveUp(call *pendingCall) {
-	if call.unread.Swap(true) {
+	call.mu.Lock()
+	if call.unread {
+		call.mu.Unlock()
 		return
 	}
-	call.mu.Lock()
 	done, left := call.done, len(call.items)
-	call.items = nil
+	call.unread, call.items = true, nil
 	call.mu.Unlock()
 	k.taken(left)
 	if done {

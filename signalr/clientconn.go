@@ -453,17 +453,22 @@ func (k *clientConn) resumption(m *wire.Message) error {
 // item gives an item to the stream that wants it.
 func (k *clientConn) item(m *wire.Message) error {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	call := k.calls[m.InvocationID]
-	if call == nil || !call.stream || call.unread.Load() {
-		k.mu.Unlock()
+	if call == nil || !call.stream {
 		return nil // late, or never asked for
 	}
-	err := k.wait(1)
-	k.mu.Unlock()
-	if err == nil {
-		call.add(append(wire.Raw(nil), m.Item...))
+	call.mu.Lock()
+	defer call.mu.Unlock()
+	if call.unread {
+		return nil
 	}
-	return err
+	if err := k.wait(1); err != nil {
+		return err
+	}
+	call.items = append(call.items, append(wire.Raw(nil), m.Item...))
+	call.signal()
+	return nil
 }
 
 // wait counts n more messages that wait. Called with mu held.
