@@ -207,10 +207,18 @@ func (in *inbound) abandon(u *upload) {
 		delete(in.uploads, u.id)
 	}
 	u.abandoned = true
-	for len(u.items) > 0 { // its one reader is the caller, or gone
-		in.letGo(len(<-u.items))
-	}
 	in.signalSpace()
+	for {
+		select { // a method that has returned may have left a reader behind
+		case raw, more := <-u.items:
+			if !more {
+				return
+			}
+			in.letGo(len(raw))
+		default:
+			return
+		}
+	}
 }
 
 // bindStreamError is what the reader of an upload gets for an item that does
