@@ -373,7 +373,6 @@ func (c *Client) supervise(ctx context.Context, k *clientConn) {
 		c.mu.Lock()
 		if err == nil && c.stopping {
 			k.session.Abort(nil)
-			err = nil
 			k = nil
 		}
 		if k == nil {

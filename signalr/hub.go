@@ -28,7 +28,8 @@ import (
 // concurrent use.
 //
 // Locks are taken in the order Hub.mu, Conn.mu, sweeper.mu; inbound.mu,
-// interest.mu and Hub.callsMu are taken alone, Hub.workMu also under inbound.mu.
+// interest.mu and Hub.callsMu are taken alone, Hub.workMu also under Hub.mu and
+// inbound.mu.
 // Nothing outside the package is called under any of them.
 type Hub struct {
 	name      string

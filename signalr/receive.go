@@ -268,15 +268,12 @@ func (c *Conn) message(frame []byte, m *wire.Message) error {
 	return nil
 }
 
-// counted numbers a message of a connection with stateful reconnect; false: it
-// is a duplicate.
+// counted numbers a message, where there is stateful reconnect; false: it is a
+// duplicate.
 func (c *Conn) counted(m *wire.Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.reliable
-	if r == nil {
-		return true
-	}
 	if r.quiet > 0 {
 		r.quiet = 0
 		c.wake()

@@ -99,12 +99,12 @@ func Dial(ctx context.Context, o DialOptions, accept func(Session) (Application,
 		return err
 	}
 	var failed []error
-	for i, offer := range n.AvailableTransports {
+	for _, offer := range n.AvailableTransports {
 		kind := kindOf(offer.Transport)
 		if !slices.Contains(d.o.Transports, kind) || !slices.Contains(offer.TransferFormats, d.format()) {
 			continue
 		}
-		if len(failed) > 0 && i > 0 {
+		if len(failed) > 0 {
 			if n, err = d.negotiate(ctx); err != nil {
 				return err
 			}

@@ -127,8 +127,8 @@ func (e *Endpoint) Drain() {
 }
 
 // Shutdown drains, closes every session (Session.Close) and waits until all
-// have ended; for a client that is between two polls 2 s at most. When ctx ends first the rest is aborted with ErrShutdown and
-// ctx's error returned.
+// have ended; for a client that is between two polls 2 s at most. When ctx ends
+// first the rest is aborted with ErrShutdown and ctx's error returned.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
 	e.draining = true

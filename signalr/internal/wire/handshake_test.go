@@ -61,7 +61,7 @@ func respond(buf string, detailed bool) (response string, rest string) {
 	if errors.As(err, &failed) {
 		return string(AppendHandshakeResponse(nil, failed.Sentence(detailed))), buf[n:]
 	}
-	p, ok := ByName(req.Protocol)
+	p, ok := map[string]Protocol{"json": JSON, "messagepack": MessagePack}[strings.ToLower(req.Protocol)]
 	switch {
 	case n == 0:
 		return "", buf

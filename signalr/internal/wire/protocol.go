@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"strconv"
-	"strings"
 )
 
 // Protocol is an encoding of hub messages and of the values in them. Its
@@ -48,18 +47,6 @@ var (
 	JSON        Protocol = JSONProtocol{}
 	MessagePack Protocol = MessagePackProtocol{}
 )
-
-// ByName finds the protocol that a handshake names. Case is folded, as in the
-// reference.
-func ByName(name string) (Protocol, bool) {
-	switch {
-	case strings.EqualFold(name, "json"):
-		return JSON, true
-	case strings.EqualFold(name, "messagepack"):
-		return MessagePack, true
-	}
-	return nil, false
-}
 
 // JSONProtocol is the JSON hub protocol: one object a message, each followed by
 // the byte 0x1E.

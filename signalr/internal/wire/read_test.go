@@ -251,11 +251,3 @@ func TestMessageKeepsLittle(t *testing.T) {
 		t.Errorf("%d arguments and a target of %d bytes are kept", cap(m.Arguments), len(m.lastTarget))
 	}
 }
-
-func TestByName(t *testing.T) {
-	for name, want := range map[string]Protocol{"json": JSON, "JSON": JSON, "MessagePack": MessagePack, "xml": nil, "": nil, "\u017fon": nil} {
-		if got, ok := ByName(name); got != want || ok != (want != nil) {
-			t.Errorf("%q: got %v, %t", name, got, ok)
-		}
-	}
-}
