@@ -242,9 +242,7 @@ func (d *dialer) negotiate(ctx context.Context) (*negotiation, error) {
 }
 
 func (d *dialer) negotiateOnce(ctx context.Context) (*negotiation, error) {
-	u := *d.base
-	u.Path = strings.TrimSuffix(u.Path, "/") + "/negotiate"
-	u.RawPath = ""
+	u := d.below("negotiate")
 	if !u.Query().Has("negotiateVersion") {
 		u.RawQuery = join(u.RawQuery, "negotiateVersion=1")
 	}
@@ -268,6 +266,17 @@ func (d *dialer) negotiateOnce(ctx context.Context) (*negotiation, error) {
 		return nil, errUnasked
 	}
 	return n, err
+}
+
+// below is the address of what stands one step below the hub. A path that is
+// escaped in a way of its own stays so.
+func (d *dialer) below(name string) *url.URL {
+	u := *d.base
+	u.Path = strings.TrimSuffix(u.Path, "/") + "/" + name
+	if u.RawPath != "" {
+		u.RawPath = strings.TrimSuffix(u.RawPath, "/") + "/" + name
+	}
+	return &u
 }
 
 func parseNegotiation(body []byte) (*negotiation, error) {

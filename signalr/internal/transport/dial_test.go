@@ -343,3 +343,22 @@ func FuzzEvents(f *testing.F) {
 		}
 	})
 }
+
+// TestBelow: the address of negotiate and refresh keeps what the hub's has.
+func TestBelow(t *testing.T) {
+	for hub, want := range map[string]string{
+		"http://example.test":               "http://example.test/negotiate",
+		"http://example.test/hub":           "http://example.test/hub/negotiate",
+		"http://example.test/hub/?x=1#part": "http://example.test/hub/negotiate?x=1",
+		"http://example.test/a%2Fb/hub":     "http://example.test/a%2Fb/hub/negotiate",
+		"http://example.test/a%2Fb/":        "http://example.test/a%2Fb/negotiate",
+	} {
+		d, err := newDialer(DialOptions{URL: hub})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.below("negotiate").String(); got != want {
+			t.Errorf("%s: %s, want %s", hub, got, want)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -48,10 +47,7 @@ func (s *dialed) Refresh(ctx context.Context) (time.Duration, bool, error) {
 	if d.token == "" {
 		return 0, false, errNoToken
 	}
-	u := *d.base
-	u.Path = strings.TrimSuffix(u.Path, "/") + "/refresh"
-	u.RawPath = ""
-	resp, err := d.do(ctx, d.client, http.MethodPost, u.String(), nil, "X-Signalr-Connection-Token", d.token)
+	resp, err := d.do(ctx, d.client, http.MethodPost, d.below("refresh").String(), nil, "X-Signalr-Connection-Token", d.token)
 	if err != nil {
 		return 0, false, err
 	}
