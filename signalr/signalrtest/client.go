@@ -129,10 +129,13 @@ func (c *Client) Ping() { c.write(c.proto.Append(nil, &wire.Message{Type: wire.P
 
 // Pause makes the client stop reading, like one whose network is stuck, until
 // the returned function is called. What has been read already still counts.
+// Pausing twice is pausing once.
 func (c *Client) Pause() (goOn func()) {
-	p := make(chan struct{})
 	c.mu.Lock()
-	c.paused = p
+	if c.paused == nil {
+		c.paused = make(chan struct{})
+	}
+	p := c.paused
 	c.mu.Unlock()
 	return func() {
 		c.mu.Lock()
