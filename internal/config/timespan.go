@@ -24,26 +24,41 @@ func ParseTimeSpan(s string) (time.Duration, error) {
 	negative := strings.HasPrefix(s, "-")
 	s = strings.TrimPrefix(s, "-")
 
+	days, parts, fraction, wrong := cutTimeSpan(s)
+	if wrong != "" {
+		return fail(wrong)
+	}
+	d, err := addTimeSpan(days, parts, fraction)
+	if err != nil {
+		return fail(err.Error())
+	}
+	if negative {
+		d = -d
+	}
+	return d, nil
+}
+
+// cutTimeSpan takes a TimeSpan without its sign apart: parts are hours, minutes
+// and perhaps seconds. wrong says what there cannot be, "" when nothing.
+func cutTimeSpan(s string) (days string, parts []string, fraction, wrong string) {
 	// A dot before the first colon ends the days, a dot after the last one
 	// begins the fraction of a second.
-	days, rest := "", s
+	rest := s
 	first, last := strings.IndexByte(s, ':'), strings.LastIndexByte(s, ':')
 	if dot := strings.IndexByte(s, '.'); first >= 0 && dot >= 0 && dot < first {
 		days, rest = s[:dot], s[dot+1:]
 	} else if first < 0 {
 		days, rest = s, ""
 	}
-	fraction := ""
 	if first >= 0 {
 		if dot := strings.IndexByte(s[last:], '.'); dot >= 0 {
 			fraction = s[last+dot+1:]
 			rest = rest[:len(rest)-len(fraction)-1]
 			if fraction == "" {
-				return fail("digits are missing after the dot")
+				return "", nil, "", "digits are missing after the dot"
 			}
 		}
 	}
-	var parts []string
 	if rest != "" {
 		parts = strings.Split(rest, ":")
 	}
@@ -53,17 +68,21 @@ func ParseTimeSpan(s string) (time.Duration, error) {
 	switch {
 	case len(parts) == 0 && first < 0 && days != "":
 	case len(parts) != 2 && len(parts) != 3:
-		return fail("hours and minutes are needed")
+		wrong = "hours and minutes are needed"
 	case fraction != "" && len(parts) != 3:
-		return fail("a fraction needs seconds before it")
+		wrong = "a fraction needs seconds before it"
 	case first >= 0 && days == "" && strings.HasPrefix(s, "."):
-		return fail("the days are missing before the dot")
+		wrong = "the days are missing before the dot"
 	}
-	var d time.Duration
+	return days, parts, fraction, wrong
+}
+
+// addTimeSpan adds up what cutTimeSpan found.
+func addTimeSpan(days string, parts []string, fraction string) (d time.Duration, err error) {
 	if days != "" {
 		n, err := digits(days, maxTimeSpan)
 		if err != nil {
-			return fail("days: " + err.Error())
+			return 0, fmt.Errorf("days: %w", err)
 		}
 		d = time.Duration(n) * day
 	}
@@ -75,27 +94,24 @@ func ParseTimeSpan(s string) (time.Duration, error) {
 	for i, p := range parts {
 		n, err := digits(p, units[i].max)
 		if err != nil {
-			return fail(units[i].name + ": " + err.Error())
+			return 0, fmt.Errorf("%s: %w", units[i].name, err)
 		}
 		d += time.Duration(n) * units[i].unit
 	}
-	if fraction != "" {
-		if len(fraction) > 7 {
-			return fail("at most seven digits after the second")
-		}
-		n, err := digits(fraction, 9_999_999)
-		if err != nil {
-			return fail("fraction: " + err.Error())
-		}
-		for range 7 - len(fraction) {
-			n *= 10
-		}
-		d += time.Duration(n) * 100
+	if fraction == "" {
+		return d, nil
 	}
-	if negative {
-		d = -d
+	if len(fraction) > 7 {
+		return 0, fmt.Errorf("at most seven digits after the second")
 	}
-	return d, nil
+	n, err := digits(fraction, 9_999_999)
+	if err != nil {
+		return 0, fmt.Errorf("fraction: %w", err)
+	}
+	for range 7 - len(fraction) {
+		n *= 10
+	}
+	return d + time.Duration(n)*100, nil
 }
 
 func digits(s string, limit int) (int, error) {
