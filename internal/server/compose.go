@@ -25,30 +25,13 @@ import (
 // compose makes the parts and joins them.
 func (s *Server) compose() error {
 	c := s.config
-	results, err := media.NewLocal(filepath.Join(s.folder, "media"))
+	results, links, err := s.openResults()
 	if err != nil {
-		return fmt.Errorf("the folder for results cannot be used: %w", err)
+		return err
 	}
-	s.closers = append(s.closers, results.Close)
-	secret, err := media.LoadOrCreateSecret(filepath.Join(s.folder, "media.secret"))
+	providers, catalog, err := s.openProviders()
 	if err != nil {
-		return fmt.Errorf("the secret that signs links cannot be read: %w", err)
-	}
-	links := media.NewSigner(secret, c.Media.LinkLifetime)
-
-	// All services that generate media.
-	renderer, err := local.New(local.Options{Dir: filepath.Join(s.folder, "renderer"), Parallel: c.Renderer.MaxWorkers, Logger: s.log})
-	if err != nil {
-		return fmt.Errorf("the folder for renders cannot be used: %w", err)
-	}
-	s.closers = append(s.closers, renderer.Close)
-	providers := []provider.Provider{renderer}
-	if s.wrap != nil {
-		providers[0] = s.wrap(renderer)
-	}
-	catalog, err := provider.NewCatalog(providers...)
-	if err != nil {
-		return fmt.Errorf("the list of models is impossible: %w", err)
+		return err
 	}
 
 	feed := task.NewFeed()
@@ -73,7 +56,7 @@ func (s *Server) compose() error {
 	s.tasks.AddPublisher(s.hubs)
 	s.workers, err = work.New(s.store.Driver(), work.Options{
 		Service: s.tasks, Providers: providers, Media: results, Alone: s.store.Exclusive(),
-		MaxWorkers: map[string]int{renderer.Name(): c.Renderer.MaxWorkers},
+		MaxWorkers: map[string]int{providers[0].Name(): c.Renderer.MaxWorkers},
 		Retention:  c.Tasks.Retention, Logger: s.log,
 	})
 	if err != nil {
@@ -97,6 +80,38 @@ func (s *Server) compose() error {
 		// take. boundBodies and boundAnswers bound each read and write.
 	}
 	return nil
+}
+
+// openResults opens what keeps results, and what signs links to them.
+func (s *Server) openResults() (*media.Local, *media.Signer, error) {
+	results, err := media.NewLocal(filepath.Join(s.folder, "media"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the folder for results cannot be used: %w", err)
+	}
+	s.closers = append(s.closers, results.Close)
+	secret, err := media.LoadOrCreateSecret(filepath.Join(s.folder, "media.secret"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the secret that signs links cannot be read: %w", err)
+	}
+	return results, media.NewSigner(secret, s.config.Media.LinkLifetime), nil
+}
+
+// openProviders lists all services that generate media, and their models.
+func (s *Server) openProviders() ([]provider.Provider, *provider.Catalog, error) {
+	renderer, err := local.New(local.Options{Dir: filepath.Join(s.folder, "renderer"), Parallel: s.config.Renderer.MaxWorkers, Logger: s.log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("the folder for renders cannot be used: %w", err)
+	}
+	s.closers = append(s.closers, renderer.Close)
+	providers := []provider.Provider{renderer}
+	if s.wrap != nil {
+		providers[0] = s.wrap(renderer)
+	}
+	catalog, err := provider.NewCatalog(providers...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the list of models is impossible: %w", err)
+	}
+	return providers, catalog, nil
 }
 
 // estimates asks the model's provider how long a task's work takes.
