@@ -89,43 +89,10 @@ type watched struct {
 func (a *attempt) watchOnce(ctx context.Context) (end provider.Update, heard bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	said := make(chan watched)
-	go func() {
-		defer close(said)
-		err := a.guard("Watch", func() error {
-			for u, err := range a.p.Watch(ctx, a.id) {
-				select {
-				case said <- watched{u, err}:
-				case <-ctx.Done():
-					return nil
-				}
-				if err != nil || u.Phase == provider.Done || u.Phase == provider.Failed {
-					return nil
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			select {
-			case said <- watched{err: err}:
-			case <-ctx.Done():
-			}
-		}
-	}()
+	go a.listen(ctx, said)
 	defer func() {
 		cancel()
-		grace := time.NewTimer(watchGrace)
-		defer grace.Stop()
-		for {
-			select {
-			case _, ok := <-said:
-				if !ok {
-					return
-				}
-			case <-grace.C:
-				a.log.Error("the provider's Watch does not return")
-				return
-			}
-		}
+		a.hush(said)
 	}()
 
 	flush := time.NewTimer(0)
@@ -156,6 +123,49 @@ func (a *attempt) watchOnce(ctx context.Context) (end provider.Update, heard boo
 			if wait > 0 {
 				flush.Reset(wait)
 			}
+		}
+	}
+}
+
+// listen passes on what the provider's Watch says, up to its last update, an
+// error, or the end of ctx, and closes said.
+func (a *attempt) listen(ctx context.Context, said chan<- watched) {
+	defer close(said)
+	pass := func(w watched) bool {
+		select {
+		case said <- w:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	err := a.guard("Watch", func() error {
+		for u, err := range a.p.Watch(ctx, a.id) {
+			if !pass(watched{u, err}) || err != nil || u.Phase == provider.Done || u.Phase == provider.Failed {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		pass(watched{err: err})
+	}
+}
+
+// hush waits for listen, whose ctx has ended, but not for a Watch that does not
+// return.
+func (a *attempt) hush(said <-chan watched) {
+	grace := time.NewTimer(watchGrace)
+	defer grace.Stop()
+	for {
+		select {
+		case _, ok := <-said:
+			if !ok {
+				return
+			}
+		case <-grace.C:
+			a.log.Error("the provider's Watch does not return")
+			return
 		}
 	}
 }
