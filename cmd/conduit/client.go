@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,7 @@ type client struct {
 // connect finds out which server and key are meant. A key of the data folder
 // is given to the server of that folder alone.
 func (p *program) connect(r remote) (*client, error) {
-	c := &client{base: first(r.Server, p.getenv("CONDUIT_URL")), http: &http.Client{}}
+	c := &client{base: cmp.Or(r.Server, p.getenv("CONDUIT_URL")), http: &http.Client{}}
 	switch {
 	case r.Key != "":
 		c.key, c.from = r.Key, "--key"
@@ -71,15 +72,6 @@ func sameServer(a, b string) bool {
 	x, errX := url.Parse(a)
 	y, errY := url.Parse(b)
 	return errX == nil && errY == nil && x.Scheme == y.Scheme && strings.EqualFold(x.Host, y.Host)
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 // apiError is an error that the server answered with.

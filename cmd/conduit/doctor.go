@@ -249,12 +249,6 @@ func (d *doctor) open(path string, kind signalr.Transport, closed func(error)) (
 	return hub, hub.Start(ctx)
 }
 
-func (d *doctor) close(hub *signalr.Client) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), 2*time.Second)
-	defer cancel()
-	_ = hub.Stop(ctx) // the server notices either way
-}
-
 // transports tries each one alone, since clients fall back without a word.
 func (d *doctor) transports(path string) {
 	for _, x := range []struct {
@@ -274,7 +268,7 @@ func (d *doctor) transports(path string) {
 			d.report(v, x.kind.String(), err.Error(), x.advice)
 			continue
 		}
-		d.close(hub)
+		stopHub(d.ctx, hub)
 		d.report(fine, x.kind.String(), "connects", "")
 	}
 }
@@ -306,7 +300,7 @@ func (d *doctor) subscription(paths []string) {
 			return
 		}
 	}
-	defer d.close(hub)
+	defer stopHub(d.ctx, hub)
 	came := make(chan string, 16)
 	for _, name := range []string{"Started", "Progress", "Completed", "Failed", "Cancelled"} {
 		hub.On(name, func(e event) {
@@ -338,7 +332,7 @@ func (d *doctor) latency(path string) {
 		d.report(skipped, what, "no WebSocket", "")
 		return
 	}
-	defer d.close(hub)
+	defer stopHub(d.ctx, hub)
 	method, args := "UnsubscribeFromTasks", []any{[]string{}}
 	if strings.HasSuffix(path, "navigation-state") {
 		method, args = "GetNavigationState", nil
@@ -376,7 +370,7 @@ func (d *doctor) idle(path string, period time.Duration) {
 		d.report(skipped, what, "no WebSocket", "")
 		return
 	}
-	defer d.close(hub)
+	defer stopHub(d.ctx, hub)
 	wait := time.NewTimer(period)
 	defer wait.Stop()
 	begun := time.Now()

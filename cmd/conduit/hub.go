@@ -17,12 +17,6 @@ func (c *client) followHub(ctx context.Context, kind string, w *watcher) (event,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex // of w
-	closed := make(chan struct{})
-	var once sync.Once
-	giveUp := func(err error) {
-		cancel(err)
-		once.Do(func() { close(closed) })
-	}
 
 	var hub *signalr.Client
 	hub = signalr.NewClient(c.base+"/hubs/"+kind+"-generation", signalr.ClientOptions{
@@ -36,14 +30,14 @@ func (c *client) followHub(ctx context.Context, kind string, w *watcher) (event,
 			last := w.last
 			mu.Unlock()
 			if err := hub.Invoke(ctx, "SubscribeToTaskFrom", nil, w.id, last); err != nil && hub.State() == signalr.StateConnected {
-				giveUp(err) // lost again meanwhile: the next reconnect subscribes
+				cancel(err) // lost again meanwhile: the next reconnect subscribes
 			}
 		},
 		OnClosed: func(cause error) {
 			if cause == nil {
 				cause = errors.New("the server ended the connection")
 			}
-			giveUp(cause)
+			cancel(cause)
 		},
 	})
 	ended := make(chan struct{})
@@ -61,25 +55,25 @@ func (c *client) followHub(ctx context.Context, kind string, w *watcher) (event,
 	if err := hub.Start(ctx); err != nil {
 		return event{}, err
 	}
-	stop := func() {
-		timeout, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		_ = hub.Stop(timeout) // the server notices either way
-	}
+	defer stopHub(ctx, hub)
 	if err := hub.Invoke(ctx, "SubscribeToTask", nil, w.id); err != nil && hub.State() == signalr.StateConnected {
-		stop()
 		return event{}, err
 	}
 	select {
 	case <-ended:
-	case <-closed:
 	case <-ctx.Done():
 	}
-	stop()
 	mu.Lock()
 	defer mu.Unlock()
 	if w.end != nil {
 		return *w.end, nil
 	}
 	return event{}, context.Cause(ctx)
+}
+
+// stopHub ends a connection, also when ctx has ended.
+func stopHub(ctx context.Context, hub *signalr.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = hub.Stop(ctx) // the server notices either way
 }
