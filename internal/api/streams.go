@@ -5,11 +5,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
-)
 
-// lostFor is how long a lost key is remembered here. A request that was let in
-// just before the key was lost has opened its stream long before.
-const lostFor = time.Minute
+	"github.com/knnlabs/conduit/internal/key"
+)
 
 // maxStreams is how many event streams and waiting requests of a key are open
 // at a time: as many as groups of a hub's connection.
@@ -19,17 +17,17 @@ const maxStreams = 10_000
 // for concurrent use.
 type streams struct {
 	most int // of a key
+	lost key.Lost
 
 	mu       sync.Mutex
 	open     map[string]map[*stream]struct{} // by key id
-	lost     map[string]time.Time
-	draining chan struct{} // closed when the server is about to stop
+	draining chan struct{}                   // closed when the server is about to stop
 }
 
 type stream struct{ cancel context.CancelFunc }
 
 func newStreams() *streams {
-	return &streams{most: maxStreams, open: map[string]map[*stream]struct{}{}, lost: map[string]time.Time{}, draining: make(chan struct{})}
+	return &streams{most: maxStreams, open: map[string]map[*stream]struct{}{}, draining: make(chan struct{})}
 }
 
 // add notes a stream that cancel ends; it returns a problem when its key is lost
@@ -37,7 +35,7 @@ func newStreams() *streams {
 func (s *streams) add(keyID string, cancel context.CancelFunc) (remove func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at, lost := s.lost[keyID]; lost && time.Since(at) < lostFor {
+	if s.lost.Has(keyID) {
 		return nil, keyLost()
 	}
 	if len(s.open[keyID]) >= s.most {
@@ -60,14 +58,9 @@ func (s *streams) add(keyID string, cancel context.CancelFunc) (remove func(), e
 }
 
 func (s *streams) lose(keyID string) {
+	s.lost.Add(keyID) // first: what is added from here on is refused
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, at := range s.lost {
-		if time.Since(at) >= lostFor {
-			delete(s.lost, id)
-		}
-	}
-	s.lost[keyID] = time.Now()
 	for one := range s.open[keyID] {
 		one.cancel() // does not wait
 	}

@@ -114,12 +114,12 @@ type navigationHub struct {
 	hub      *signalr.Hub
 	tasks    Tasks
 	models   Models
-	lost     *lostKeys
+	lost     *key.Lost
 	watchers navigationWatchers
 	wake     chan struct{}
 }
 
-func newNavigationHub(o Options, lost *lostKeys, calls *limiter) *navigationHub {
+func newNavigationHub(o Options, lost *key.Lost, calls *limiter) *navigationHub {
 	h := &navigationHub{tasks: o.Tasks, models: o.Models, lost: lost, wake: make(chan struct{}, 1)}
 	h.watchers.models = o.Models.List()
 	opts := o.hubOptions(calls, h.connected)

@@ -133,7 +133,7 @@ type Hubs struct {
 	video  *taskHub
 	image  *taskHub
 	nav    *navigationHub
-	lost   lostKeys
+	lost   key.Lost
 	every  time.Duration
 	logger *slog.Logger
 }
@@ -241,7 +241,7 @@ func (h *Hubs) Recover(ctx context.Context) error {
 // LoseKey ends the connections of a key that no longer counts. Their clients
 // are told not to come back: they would be refused.
 func (h *Hubs) LoseKey(keyID string) {
-	h.lost.add(keyID, time.Now())
+	h.lost.Add(keyID)
 	h.end(func(p key.Principal) bool { return p.KeyID == keyID })
 }
 

@@ -35,14 +35,14 @@ type taskHub struct {
 	tasks   Tasks
 	links   Links
 	origin  string // of links; "": the task's own
-	lost    *lostKeys
+	lost    *key.Lost
 	watches watches
 	logger  *slog.Logger
 	calls   *limiter
 	unknown func(ctx context.Context, c *signalr.Conn, times int) // tasks were named that there are not
 }
 
-func newTaskHub(o Options, k kindOfHub, lost *lostKeys, calls *limiter) *taskHub {
+func newTaskHub(o Options, k kindOfHub, lost *key.Lost, calls *limiter) *taskHub {
 	h := &taskHub{kindOfHub: k, tasks: o.Tasks, links: o.Links, origin: o.PublicURL, lost: lost, logger: o.Logger, calls: calls}
 	h.unknown = func(ctx context.Context, c *signalr.Conn, times int) { o.abnormal(ctx, PatternUnknownTask, c, times) }
 	opts := o.hubOptions(calls, h.connected)
@@ -68,13 +68,13 @@ func (h *taskHub) principal(ctx context.Context) (key.Principal, error) {
 }
 
 // principalOf is who calls, as long as that counts and has a scope.
-func principalOf(ctx context.Context, scope key.Scope, lost *lostKeys) (key.Principal, error) {
+func principalOf(ctx context.Context, scope key.Scope, lost *key.Lost) (key.Principal, error) {
 	p, ok := key.FromContext(ctx)
 	now := time.Now()
 	switch {
 	case !ok:
 		return p, refuse(codeKey, "An API key is needed.")
-	case lost.has(p.KeyID, now), !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt):
+	case lost.Has(p.KeyID), !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt):
 		return p, errKeyLost
 	case !p.Has(scope):
 		return p, refuse(codeScope, "The API key lacks the scope %s.", scope)

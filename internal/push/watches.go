@@ -3,7 +3,6 @@ package push
 import (
 	"iter"
 	"sync"
-	"time"
 )
 
 // watches remember, for every task watched on this server, up to which
@@ -89,36 +88,4 @@ func (w *watches) due(watched iter.Seq[string]) []watch {
 		}
 	}
 	return due
-}
-
-// lostKeys remember keys that ended a short while ago, for connections that
-// were let in just before. The zero value is ready; safe for concurrent use.
-type lostKeys struct {
-	mu sync.Mutex
-	at map[string]time.Time
-}
-
-// lostFor is longer than a connection may take from its request to its
-// handshake: SignalR:HandshakeTimeout is at most ten minutes.
-const lostFor = 15 * time.Minute
-
-func (l *lostKeys) add(keyID string, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.at == nil {
-		l.at = map[string]time.Time{}
-	}
-	for id, at := range l.at {
-		if now.Sub(at) >= lostFor {
-			delete(l.at, id)
-		}
-	}
-	l.at[keyID] = now
-}
-
-func (l *lostKeys) has(keyID string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at, ok := l.at[keyID]
-	return ok && now.Sub(at) < lostFor
 }
