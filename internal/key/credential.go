@@ -18,10 +18,17 @@ func TokenPath(path string) bool {
 
 func hubPath(path string) bool { return strings.HasPrefix(strings.ToLower(path), "/hubs/") }
 
+// Carries reports whether r carries a secret of ours, counting or not: a key, or
+// the console's cookie.
+func Carries(r *http.Request) bool {
+	_, given, _ := tokenOf(r, true)
+	return given || len(r.CookiesNamed(cookieName)) > 0 || len(r.CookiesNamed(secureCookieName)) > 0
+}
+
 // tokenOf finds the key that a request carries: Authorization, then
 // X-API-Key, then access_token where query says that it may be read, and on
-// hub paths api_key, as older clients send it. Empty values count as absent. malformed is true for a bearer credential that can
-// be none of ours.
+// hub paths api_key, as older clients send it. Empty values count as absent.
+// malformed is true for a bearer credential that can be none of ours.
 func tokenOf(r *http.Request, query bool) (token string, given, malformed bool) {
 	for _, h := range r.Header.Values("Authorization") {
 		t, bearer := parseBearer(h)

@@ -264,7 +264,7 @@ func plainKeys(next http.Handler, log *slog.Logger, https func(*http.Request) bo
 	var mu sync.Mutex
 	told := map[string]time.Time{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if address, foreign := foreignAddress(r.RemoteAddr); foreign && !https(r) && carriesKey(r) {
+		if address, foreign := foreignAddress(r.RemoteAddr); foreign && !https(r) && key.Carries(r) {
 			now := time.Now()
 			mu.Lock()
 			at, known := told[address]
@@ -291,12 +291,4 @@ func foreignAddress(remote string) (address string, foreign bool) {
 	}
 	ip := net.ParseIP(strings.SplitN(host, "%", 2)[0])
 	return host, ip != nil && !ip.IsLoopback()
-}
-
-func carriesKey(r *http.Request) bool {
-	if r.Header.Get("Authorization") != "" || r.Header.Get("X-API-Key") != "" || r.Header.Get("Cookie") != "" {
-		return true
-	}
-	q := r.URL.RawQuery
-	return strings.Contains(q, "access_token=") || strings.Contains(q, "api_key=")
 }
