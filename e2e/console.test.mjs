@@ -78,6 +78,7 @@ describe('from the first start to a playing video', () => {
     const other = await page.context().newPage();
     await other.goto(conduit.url);
     await connected(other);
+    await cardOf(other, 'a boat of paper').getByText('960 × 540').waitFor(); // the list was read: what comes now is new
     const id = await conduit.create({ prompt: 'made by curl' });
     for (const tab of [page, other]) {
       await is(cardOf(tab, id), 'Done');

@@ -10,6 +10,8 @@ import { when } from './words';
 
 interface Props {
   item: Item;
+  /** It was made since the page is open; one that was quick may have come here at its end only. */
+  made: boolean;
   outages: readonly Outage[];
   /** An event has been seen that the list should know. */
   onEvent: (event: VideoEvent | ImageEvent) => void;
@@ -33,10 +35,10 @@ function useLive(item: Item, onEvent: Props['onEvent']): Item {
 }
 
 /** Card is one task. */
-export const Card = memo(function Card({ item, outages, onEvent, onRetry, onReuse, onSignedOut }: Props) {
+export const Card = memo(function Card({ item, made, outages, onEvent, onRetry, onReuse, onSignedOut }: Props) {
   const client = useConduit();
   const live = useLive(item, onEvent);
-  const [began] = useState(live.status);
+  const [fresh] = useState(made || !ended(live.status));
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState('');
   const [open, setOpen] = useState(false);
@@ -79,7 +81,7 @@ export const Card = memo(function Card({ item, outages, onEvent, onRetry, onReus
   return (
     <li class={`card ${open ? 'wide' : ''}`} data-task={item.id} data-status={live.status} aria-labelledby={title}>
       <div class={`stage ${live.status}`} style={running ? { '--done': `${live.progress}%` } : undefined}>
-        {live.status === 'completed' && media && <Media item={live.media ? live : { ...live, media }} fresh={!ended(began)} renew={renew} />}
+        {live.status === 'completed' && media && <Media item={live.media ? live : { ...live, media }} fresh={fresh} renew={renew} />}
         {running && <Running item={live} title={title} />}
         {ended(live.status) && live.status !== 'completed' && <p class="outcome">{live.status === 'cancelled' ? 'Cancelled' : live.error || statusName[live.status]}</p>}
       </div>

@@ -10,6 +10,8 @@ export interface Feed {
   items: Item[];
   /** The list has been read once. */
   known: boolean;
+  /** When the newest task was made that was there when the list was read first; -Infinity where none was. */
+  since: number;
   /** The navigation state, where the key may see it. */
   navigation: NavigationState | undefined;
   /** There are older tasks. */
@@ -41,7 +43,8 @@ export function useFeed(live: boolean, connected: boolean, onSignedOut: () => vo
     if (store.current !== before) paint(undefined);
   }, []);
   const items = store.current;
-  const [known, setKnown] = useState(false);
+  const [since, setSince] = useState<number>();
+  const known = since !== undefined;
   const [more, setMore] = useState(false);
 
   useEffect(() => {
@@ -53,7 +56,7 @@ export function useFeed(live: boolean, connected: boolean, onSignedOut: () => vo
       try {
         const page = await client.tasks.list({ limit: pageSize, ...(after ? { after } : {}) }).page();
         update((old) => withTasks(old, page.data));
-        setKnown(true);
+        setSince((first) => first ?? Math.max(...[...store.current.values()].map((item) => item.createdAt)));
         return page;
       } catch (failure) {
         if (failure instanceof AuthenticationError) onSignedOut();
@@ -103,6 +106,7 @@ export function useFeed(live: boolean, connected: boolean, onSignedOut: () => vo
   return {
     items: all,
     known,
+    since: since ?? Infinity,
     navigation,
     more,
     showMore: async () => {

@@ -176,7 +176,7 @@ function Studio({ kinds, live, outages, overall, onSignedOut }: StudioProps) {
         ) : (
           <ul class="cards">
             {shown.map((item) => (
-              <Card key={item.id} item={item} outages={outages} onEvent={feed.told} onRetry={retry} onReuse={reuse} onSignedOut={onSignedOut} />
+              <Card key={item.id} item={item} made={item.createdAt > feed.since} outages={outages} onEvent={feed.told} onRetry={retry} onReuse={reuse} onSignedOut={onSignedOut} />
             ))}
           </ul>
         )}
