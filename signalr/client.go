@@ -436,7 +436,7 @@ func (c *Client) closed(cause error) {
 }
 
 // Stop tells the server, ends the connection and waits for that, 5 s at most
-// and no longer than ctx. Pending calls fail, nothing is reconnected. Stopping a
+// and no longer than ctx; then the connection is cut. Pending calls fail, nothing is reconnected. Stopping a
 // client that is not started is fine.
 func (c *Client) Stop(ctx context.Context) error {
 	c.mu.Lock()
@@ -454,16 +454,30 @@ func (c *Client) Stop(ctx context.Context) error {
 	if k != nil {
 		k.farewell()
 	}
+	patience := time.NewTimer(stopTimeout)
+	defer patience.Stop()
 	select {
 	case <-finished:
 		return nil
+	case <-patience.C:
 	case <-ctx.Done():
 	}
 	if k != nil {
 		k.session.Abort(ctx.Err())
 	}
-	return ctx.Err()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	select {
+	case <-finished:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
+
+// stopTimeout is how long a server has to take the end of a connection.
+const stopTimeout = 5 * time.Second
 
 // notify has f called after those before it. Called with mu held.
 func (c *Client) notify(f func()) {

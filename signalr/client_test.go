@@ -682,3 +682,23 @@ func TestLeftStreamsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// TestStopOfStuckConnection: a server that takes nothing any more holds Stop up
+// for 5 s.
+func TestStopOfStuckConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := make(chan error, 1)
+		c, s := connectCable(t, ClientOptions{OnClosed: func(cause error) { closed <- cause }})
+		s.heard()
+		s.mu.Lock()
+		s.up = false
+		s.mu.Unlock()
+		began := time.Now()
+		if err := c.Stop(context.Background()); err != nil || time.Since(began) != 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if cause := <-closed; cause != nil {
+			t.Errorf("closed because of %v", cause)
+		}
+	})
+}
