@@ -162,18 +162,22 @@ export class TaskLink extends Link {
   private flushSoon(): void {
     if (this.flushing || this.held || !this.current) return;
     this.flushing = true;
-    queueMicrotask(() => void this.flush().finally(() => (this.flushing = false)));
+    queueMicrotask(() => void this.flush());
   }
 
   /** flush makes calls until nothing waits for one. What comes while they are under way is gathered for the next. */
   private async flush(): Promise<void> {
-    for (;;) {
-      const { current } = this;
-      if (!current || this.held || this.leaving.size + this.joining.size === 0) return;
-      // In this order: what is in both is to begin anew.
-      const left = batches(take(this.leaving)).map((ids) => this.unsubscribe(current, ids));
-      const joined = batches(take(this.joining)).map((ids) => this.subscribe(current, ids));
-      await Promise.all([...left, ...joined]);
+    try {
+      for (;;) {
+        const { current } = this;
+        if (!current || this.held || this.leaving.size + this.joining.size === 0) return;
+        // In this order: what is in both is to begin anew.
+        const left = batches(take(this.leaving)).map((ids) => this.unsubscribe(current, ids));
+        const joined = batches(take(this.joining)).map((ids) => this.subscribe(current, ids));
+        await Promise.all([...left, ...joined]);
+      }
+    } finally {
+      this.flushing = false; // in the same turn in which nothing was found: what is asked for later begins another
     }
   }
 

@@ -233,7 +233,7 @@ describe('connections', () => {
     await c.videos.cancel(open.taskId);
   });
 
-  test('1,000 watches of 250 tasks on one connection', async () => {
+  test('1,000 watches of 250 tasks on one connection; 10,000 more leave no memory behind', async () => {
     const c = client();
     const made = [];
     while (made.length < 250) {
@@ -245,6 +245,23 @@ describe('connections', () => {
     const watches = Array.from({ length: 1000 }, (_, i) => c.images.watch(made[i % made.length].task_id));
     for (const events of await Promise.all(watches.map(collect))) assertLife(events, 'Image');
     assert.equal(opened, 1);
+
+    await c.connect({ hubs: ['images'] }); // kept: a connection would be a call of its own for every round
+    const rounds = async (count) => {
+      for (let i = 0; i < count; i++) {
+        const ends = await Promise.all(made.map(({ task_id }) => c.images.watch(task_id).done));
+        assert.ok(ends.every((end) => end.eventType === 'ImageGenerationCompleted'));
+      }
+    };
+    const heap = () => {
+      globalThis.gc?.();
+      return process.memoryUsage().heapUsed;
+    };
+    await rounds(8);
+    const before = heap();
+    await rounds(40);
+    const grown = heap() - before;
+    if (globalThis.gc) assert.ok(grown < 2_000_000, `${grown} bytes more after 10,000 watches`);
   });
 
   test('a server that is killed in the middle of a task, and comes back', async () => {
